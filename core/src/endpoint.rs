@@ -1,0 +1,180 @@
+//! An endpoint: a place on a network, with addresses and ports, that a sandbox may take.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::mac::MacAddress;
+use crate::name::{EndpointName, IfName};
+use crate::plan::Plan;
+use crate::port::{ExposedPort, PortBinding, PortRequest};
+
+/// An endpoint as the controller knows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// For ever.
+    pub id: EndpointId,
+    /// The network that it is a place on.
+    pub network: NetworkId,
+    /// Unique on its network.
+    pub name: EndpointName,
+    /// What it lives as long as.
+    pub lifetime: Lifetime,
+    /// Its addresses; none on host and null networks.
+    pub lease: Option<Lease>,
+    /// Its MAC address, the same as long as it lives.
+    pub mac: MacAddress,
+    /// The ports that its container's programs are said to listen on.
+    pub exposed: Vec<ExposedPort>,
+    /// What shall be published while it is attached.
+    pub wanted: Vec<PortRequest>,
+    /// The driver's options for this endpoint.
+    pub options: BTreeMap<String, String>,
+    /// Larger wins the default route.
+    pub priority: i64,
+    /// The name that its link shall have in the sandbox; `None` is the next free `eth`.
+    pub interface: Option<IfName>,
+    /// Where it stands.
+    pub state: EndpointState,
+}
+
+impl Endpoint {
+    /// The endpoint without its attachment: what outlives the kernel's state.
+    pub fn reservation(&self) -> Endpoint {
+        Endpoint { state: EndpointState::Reserved, ..self.clone() }
+    }
+}
+
+/// What an endpoint lives as long as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lifetime {
+    /// Until it is deleted: it survives a restart of the machine.
+    Explicit,
+    /// Its attachment: made by `connect`, gone with `disconnect`.
+    Attachment,
+}
+
+/// The addresses of an endpoint, with the pools they came from.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Lease {
+    /// The IPv4 address with its subnet's prefix length.
+    pub v4: Option<Ipv4Net>,
+    /// The IPv6 address with its subnet's prefix length.
+    pub v6: Option<Ipv6Net>,
+}
+
+/// What an endpoint puts into the kernel. Ports change without touching the link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plans {
+    /// Links, addresses, the network's own routes.
+    pub link: Plan,
+    /// Published ports and what goes with them.
+    pub ports: Plan,
+}
+
+impl Plans {
+    /// Both, in the order in which they are made: the door opens last.
+    pub fn whole(&self) -> Plan {
+        self.link.clone().then(&self.ports)
+    }
+}
+
+/// An endpoint's place in a sandbox: what its plans hold, and what the sandbox's own plan needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The sandbox.
+    pub sandbox: SandboxId,
+    /// The link's name there; `None` where the driver makes no link.
+    pub interface: Option<IfName>,
+    /// The way out for IPv4, if the endpoint has one.
+    pub gateway_v4: Option<Ipv4Addr>,
+    /// The way out for IPv6, if the endpoint has one.
+    pub gateway_v6: Option<Ipv6Addr>,
+    /// What is published, with every port chosen.
+    pub ports: Vec<PortBinding>,
+    /// What is, or may be, in the kernel.
+    pub plans: Plans,
+}
+
+/// What of a detached endpoint is not done yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owed {
+    /// The driver is to be told that the endpoint left.
+    Leave,
+    /// The driver is to be told that the endpoint is deleted.
+    DeleteEndpoint,
+    /// What is in the kernel, cut off already, is to be removed.
+    Reap,
+    /// The endpoint itself goes when all else is done.
+    Forget,
+}
+
+/// Where an endpoint stands. Each state has exactly what it has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum EndpointState {
+    /// It holds its name, addresses and MAC; nothing is in the kernel.
+    Reserved,
+    /// Stored before a plugin is asked. After a crash: leave, delete.
+    Joining {
+        /// The sandbox it is on its way to.
+        sandbox: SandboxId,
+    },
+    /// Stored before any effect of ours. After a crash: removed.
+    Attaching(Attachment),
+    /// In the kernel. After a crash: applied again.
+    Attached(Attachment),
+    /// Between two sets of plans. After a crash: `to` is finished.
+    Changing {
+        /// What was.
+        from: Box<Attachment>,
+        /// What shall be.
+        to: Box<Attachment>,
+    },
+    /// Cut off, and being removed. It keeps address, name and MAC until nothing is owed.
+    Detaching {
+        /// What was in the sandbox.
+        attachment: Attachment,
+        /// What is not done yet.
+        owed: Vec<Owed>,
+    },
+}
+
+impl EndpointState {
+    /// The sandbox that it is in, on its way to or from.
+    pub fn sandbox(&self) -> Option<SandboxId> {
+        match self {
+            Self::Reserved => None,
+            Self::Joining { sandbox } => Some(*sandbox),
+            Self::Attaching(attachment) | Self::Attached(attachment) => Some(attachment.sandbox),
+            Self::Changing { to, .. } => Some(to.sandbox),
+            Self::Detaching { attachment, .. } => Some(attachment.sandbox),
+        }
+    }
+
+    /// The attachment that is in force, or on its way there.
+    pub fn attachment(&self) -> Option<&Attachment> {
+        match self {
+            Self::Reserved | Self::Joining { .. } | Self::Detaching { .. } => None,
+            Self::Attaching(attachment) | Self::Attached(attachment) => Some(attachment),
+            Self::Changing { to, .. } => Some(to),
+        }
+    }
+
+    /// The state's name, as tables show it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Joining { .. } => "joining",
+            Self::Attaching(_) => "attaching",
+            Self::Attached(_) => "attached",
+            Self::Changing { .. } => "changing",
+            Self::Detaching { .. } => "detaching",
+        }
+    }
+}

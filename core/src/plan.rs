@@ -1,0 +1,130 @@
+//! An ordered list of resources: what a driver answers with, what is stored, what the kernel layer makes so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::resource::{Identity, Resource};
+
+/// What shall be in the kernel, in the order in which it is made; it is removed in the reverse order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Plan(Vec<Resource>);
+
+/// What lies between two plans. A resource stands in one of the three, or in none if it stays as it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Difference<'a> {
+    /// In the second alone, in its order.
+    pub added: Vec<&'a Resource>,
+    /// In both, with other values: `(before, after)`, in the second's order.
+    pub changed: Vec<(&'a Resource, &'a Resource)>,
+    /// In the first alone, in the reverse of its order.
+    pub removed: Vec<&'a Resource>,
+}
+
+impl Plan {
+    /// A plan of nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The resources in order.
+    pub fn resources(&self) -> &[Resource] {
+        &self.0
+    }
+
+    /// Whether it asks for nothing.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds one more resource at the end.
+    pub fn push(&mut self, resource: Resource) {
+        self.0.push(resource);
+    }
+
+    /// This plan, then the other.
+    #[must_use]
+    pub fn then(mut self, other: &Plan) -> Self {
+        self.0.extend_from_slice(&other.0);
+        self
+    }
+
+    /// This plan without what any of the others holds too: what may go when the others stay.
+    #[must_use]
+    pub fn without<'a>(&self, others: impl IntoIterator<Item = &'a Plan>) -> Self {
+        let held: BTreeSet<Identity<'_>> =
+            others.into_iter().flat_map(|plan| plan.0.iter().map(Resource::identity)).collect();
+        Self(self.0.iter().filter(|resource| !held.contains(&resource.identity())).cloned().collect())
+    }
+
+    /// What has to be done to get from this plan to the next. What stands in both, unchanged, is not touched.
+    pub fn difference<'a>(&'a self, next: &'a Plan) -> Difference<'a> {
+        if self.is_empty() {
+            return Difference { added: next.0.iter().collect(), changed: Vec::new(), removed: Vec::new() };
+        }
+        let before: BTreeMap<Identity<'_>, &Resource> = self.0.iter().map(|it| (it.identity(), it)).collect();
+        let after: BTreeSet<Identity<'_>> = next.0.iter().map(Resource::identity).collect();
+        let mut difference = Difference { added: Vec::new(), changed: Vec::new(), removed: Vec::new() };
+        for resource in &next.0 {
+            match before.get(&resource.identity()) {
+                None => difference.added.push(resource),
+                Some(old) if *old == resource => {}
+                Some(old) => difference.changed.push((old, resource)),
+            }
+        }
+        difference.removed = self.0.iter().rev().filter(|it| !after.contains(&it.identity())).collect();
+        difference
+    }
+}
+
+impl FromIterator<Resource> for Plan {
+    fn from_iter<I: IntoIterator<Item = Resource>>(resources: I) -> Self {
+        Self(resources.into_iter().collect())
+    }
+}
+
+impl From<Vec<Resource>> for Plan {
+    fn from(resources: Vec<Resource>) -> Self {
+        Self(resources)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{Hairpin, MAIN_TABLE, Namespace, Route};
+
+    fn hairpin(last: u8) -> Resource {
+        Resource::Hairpin(Hairpin { address: [10, 0, 0, last].into() })
+    }
+
+    fn default_route(link: &str) -> Resource {
+        Resource::Route(Route {
+            namespace: Namespace::Host,
+            table: MAIN_TABLE,
+            destination: "0.0.0.0/0".parse().unwrap(),
+            gateway: None,
+            link: link.try_into().unwrap(),
+        })
+    }
+
+    #[test]
+    fn what_stays_is_in_no_difference() {
+        let (first, second) = (
+            Plan::from(vec![hairpin(1), hairpin(2), default_route("eth0")]),
+            Plan::from(vec![hairpin(2), default_route("eth1"), hairpin(3)]),
+        );
+        let difference = first.difference(&second);
+        assert_eq!(difference.added, [&hairpin(3)]);
+        assert_eq!(difference.removed, [&hairpin(1)]);
+        assert_eq!(difference.changed, [(&default_route("eth0"), &default_route("eth1"))]);
+    }
+
+    #[test]
+    fn what_another_plan_holds_too_stays() {
+        let plan = Plan::from(vec![Resource::FirewallBase, hairpin(1)]);
+        assert_eq!(plan.without([&Plan::from(vec![Resource::FirewallBase])]), Plan::from(vec![hairpin(1)]));
+        assert_eq!(plan.without([&Plan::new()]), plan);
+    }
+}

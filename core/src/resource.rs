@@ -1,0 +1,285 @@
+//! What may exist in the kernel because of us, as plain data: one variant a kind.
+//!
+//! A resource says *what*, never *how*: the kernel layer knows netlink and nf_tables, and a firewall back end is free
+//! to render an intent such as [`PublishedPort`] as it likes. Each resource has an [`Identity`]; two resources with
+//! the same identity and other values are the same thing before and after a change, and are changed in place.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::mac::MacAddress;
+use crate::name::IfName;
+use crate::port::{PortRange, Protocol};
+
+/// The network namespace in which a resource lives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Namespace {
+    /// The controller's own: the host's, as far as we are concerned.
+    Host,
+    /// The one behind this file: a bind mount such as `/run/trestle/netns/0123456789ab`, or `/proc/PID/ns/net`.
+    At(PathBuf),
+}
+
+/// One thing in the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Resource {
+    /// A network namespace that we make and name.
+    Netns(Netns),
+    /// The loopback link of a namespace, up.
+    Loopback(Loopback),
+    /// A setting under `/proc/sys`.
+    Sysctl(Sysctl),
+    /// A bridge.
+    Bridge(Bridge),
+    /// A pair of virtual Ethernet links: one end a bridge port, the other in a sandbox.
+    Veth(Veth),
+    /// An address on a link.
+    Address(Address),
+    /// A route.
+    Route(Route),
+    /// A policy rule: packets from an address use a table of their own.
+    SourceRule(SourceRule),
+    /// The rules that every network shares: chains, empty maps, the guard of the loopback addresses.
+    FirewallBase,
+    /// How one network's traffic may flow.
+    FirewallNetwork(FirewallNetwork),
+    /// Packets to ports of the host go to a container.
+    PublishedPort(PublishedPort),
+    /// A container that may reach itself through its own published ports: such packets are masqueraded.
+    Hairpin(Hairpin),
+    /// Published UDP that reaches a container over an endpoint which does not own the default route: masqueraded
+    /// towards it, because a wildcard UDP socket picks its source by the default route.
+    MasqueradedUdp(MasqueradedUdp),
+}
+
+/// See [`Resource::Netns`]. Ours to make and to remove; a namespace that somebody gave us is in no plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Netns {
+    /// The file it is bound to.
+    pub path: PathBuf,
+}
+
+/// See [`Resource::Loopback`]. Removing it changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loopback {
+    /// Whose.
+    pub namespace: Namespace,
+}
+
+/// See [`Resource::Sysctl`]. Settings can't bear a mark, so removing one changes nothing: the value before ours is
+/// kept here for whoever wants it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sysctl {
+    /// Whose: everything under `net` belongs to a namespace.
+    pub namespace: Namespace,
+    /// The path below `/proc/sys`, such as `net/ipv4/ip_forward`.
+    pub key: String,
+    /// What we want it to say.
+    pub value: String,
+    /// What it said before us, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior: Option<String>,
+}
+
+/// See [`Resource::Bridge`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// Its name.
+    pub name: IfName,
+    /// Who made it.
+    pub owner: Owner,
+    /// Its MAC address; fixed, because the kernel would otherwise follow the lowest one of its ports.
+    pub mac: MacAddress,
+    /// Bytes a packet may have.
+    pub mtu: u32,
+    /// Whether bridged packets pass the firewall (`IFLA_BR_NF_CALL_IPTABLES`, `…IP6TABLES`).
+    pub filter_bridged: bool,
+    /// Whether it has IPv6 at all, a link-local address included.
+    pub ipv6: bool,
+}
+
+/// Who made a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    /// We: it bears our mark, and we remove it.
+    Us,
+    /// Somebody else: it is used as it stands, never configured, never removed.
+    User,
+}
+
+/// See [`Resource::Veth`]. The peer is born inside its namespace, with its final name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Veth {
+    /// The name of the end in the host.
+    pub name: IfName,
+    /// The bridge that it is a port of.
+    pub bridge: IfName,
+    /// Bytes a packet may have, on both ends.
+    pub mtu: u32,
+    /// Whether the bridge port may send a frame back where it came from (needed where bridged packets pass the
+    /// firewall and a container reaches itself through its own published port).
+    pub hairpin: bool,
+    /// The other end.
+    pub peer: Peer,
+}
+
+/// The sandbox's end of a [`Veth`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peer {
+    /// Where it is born.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: IfName,
+    /// Its MAC address.
+    pub mac: MacAddress,
+    /// Whether it has IPv6 at all, a link-local address included.
+    pub ipv6: bool,
+}
+
+/// See [`Resource::Address`]. Usable at once (no duplicate address detection), and announced to the neighbours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// Where the link is.
+    pub namespace: Namespace,
+    /// The link.
+    pub link: IfName,
+    /// The address and the length of its subnet's prefix.
+    pub address: IpNet,
+}
+
+/// See [`Resource::Route`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Whose routing table.
+    pub namespace: Namespace,
+    /// Which routing table: 254 is the main one (linux/rtnetlink.h).
+    pub table: u32,
+    /// Where to; a prefix length of 0 is the default route.
+    pub destination: IpNet,
+    /// The next hop; `None` where the destination is on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// By which link.
+    pub link: IfName,
+}
+
+/// The main routing table (`RT_TABLE_MAIN`, linux/rtnetlink.h).
+pub const MAIN_TABLE: u32 = 254;
+
+/// See [`Resource::SourceRule`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRule {
+    /// Whose rules.
+    pub namespace: Namespace,
+    /// The address that packets come from.
+    pub from: IpAddr,
+    /// The table that they use.
+    pub table: u32,
+    /// The order among rules; the main table's is 32766, lower goes first.
+    pub priority: u32,
+}
+
+/// See [`Resource::FirewallNetwork`]. Two networks never talk to each other but through published ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirewallNetwork {
+    /// The network's link.
+    pub bridge: IfName,
+    /// What containers of the network may say to each other.
+    pub inside: Inside,
+    /// Whether packets may leave the network at all, and enter it.
+    pub internal: bool,
+    /// Whether IPv4 packets that leave bear the host's address.
+    pub masquerade_v4: bool,
+    /// Whether IPv6 packets that leave bear the host's address.
+    pub masquerade_v6: bool,
+    /// Whether the bridge's own traffic passes the firewall; where not, port traffic between two of its containers
+    /// is masqueraded, for its answer would otherwise go past the translation.
+    pub filter_bridged: bool,
+}
+
+/// What containers of one network may say to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Inside {
+    /// Everything.
+    Open,
+    /// Only what goes through a published port.
+    PublishedOnly,
+}
+
+/// See [`Resource::PublishedPort`]. Where the host has sockets for the protocol, the ports are also held by one, so
+/// that no other program takes them; what reaches that socket, because a table can't translate it (`::1`, or IPv6 to
+/// a container without), is relayed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishedPort {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The address of the host; `None` is every address of both families, `0.0.0.0` and `::` every one of theirs.
+    pub address: Option<IpAddr>,
+    /// The host's ports.
+    pub host: PortRange,
+    /// The container's ports, one for one.
+    pub container: PortRange,
+    /// The container's IPv4 address, if it has one.
+    pub to_v4: Option<Ipv4Addr>,
+    /// The container's IPv6 address, if it has one.
+    pub to_v6: Option<Ipv6Addr>,
+}
+
+/// See [`Resource::Hairpin`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hairpin {
+    /// The container's address.
+    pub address: IpAddr,
+}
+
+/// See [`Resource::MasqueradedUdp`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MasqueradedUdp {
+    /// The container's address.
+    pub address: IpAddr,
+}
+
+/// What makes a resource itself, whatever its values. Equal identities can't exist twice.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "each variant has the name and the identifying fields of its resource")]
+pub enum Identity<'a> {
+    Netns(&'a PathBuf),
+    Loopback(&'a Namespace),
+    Sysctl(&'a Namespace, &'a str),
+    Link(&'a IfName),
+    Address(&'a Namespace, &'a IfName, IpNet),
+    Route(&'a Namespace, u32, IpNet),
+    SourceRule(&'a Namespace, IpAddr, u32),
+    FirewallBase,
+    FirewallNetwork(&'a IfName),
+    PublishedPort(Protocol, Option<IpAddr>, PortRange),
+    Hairpin(IpAddr),
+    MasqueradedUdp(IpAddr),
+}
+
+impl Resource {
+    /// What makes it itself.
+    pub fn identity(&self) -> Identity<'_> {
+        match self {
+            Self::Netns(it) => Identity::Netns(&it.path),
+            Self::Loopback(it) => Identity::Loopback(&it.namespace),
+            Self::Sysctl(it) => Identity::Sysctl(&it.namespace, &it.key),
+            Self::Bridge(it) => Identity::Link(&it.name),
+            Self::Veth(it) => Identity::Link(&it.name),
+            Self::Address(it) => Identity::Address(&it.namespace, &it.link, it.address),
+            Self::Route(it) => Identity::Route(&it.namespace, it.table, it.destination.trunc()),
+            Self::SourceRule(it) => Identity::SourceRule(&it.namespace, it.from, it.table),
+            Self::FirewallBase => Identity::FirewallBase,
+            Self::FirewallNetwork(it) => Identity::FirewallNetwork(&it.bridge),
+            Self::PublishedPort(it) => Identity::PublishedPort(it.protocol, it.address, it.host),
+            Self::Hairpin(it) => Identity::Hairpin(it.address),
+            Self::MasqueradedUdp(it) => Identity::MasqueradedUdp(it.address),
+        }
+    }
+}

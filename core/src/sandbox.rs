@@ -1,0 +1,81 @@
+//! A sandbox: one container's network namespace, with the endpoints in it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::SandboxId;
+use crate::name::SandboxName;
+use crate::plan::Plan;
+use crate::resource::Namespace;
+
+/// A sandbox as it is stored. Which endpoints are in it is told by the endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// For ever.
+    pub id: SandboxId,
+    /// Unique among sandboxes: the container's name or id.
+    pub name: SandboxName,
+    /// Its network namespace.
+    pub netns: SandboxNetns,
+    /// Where it stands.
+    pub state: SandboxState,
+}
+
+/// Where a sandbox's namespace comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum SandboxNetns {
+    /// We made it, and remove it with the sandbox.
+    Made {
+        /// The file it is bound to.
+        path: PathBuf,
+    },
+    /// Somebody gave it to us; it is used and left.
+    Given {
+        /// The file it is found behind, `/proc/PID/ns/net` where a process was named.
+        path: PathBuf,
+    },
+    /// The host's own.
+    Host,
+}
+
+impl SandboxNetns {
+    /// The namespace that resources of the sandbox live in.
+    pub fn namespace(&self) -> Namespace {
+        match self {
+            Self::Made { path } | Self::Given { path } => Namespace::At(path.clone()),
+            Self::Host => Namespace::Host,
+        }
+    }
+}
+
+/// Where a sandbox stands.
+///
+/// Its plan (namespace, loopback, default routes, source rules) is a pure function of its endpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SandboxState {
+    /// Stored before any effect. After a crash: removed.
+    Creating {
+        /// What may exist.
+        plan: Plan,
+    },
+    /// In the kernel. After a crash: applied again.
+    Ready {
+        /// What exists.
+        plan: Plan,
+    },
+    /// Between two plans, because an endpoint comes or goes. After a crash: made anew from the endpoints.
+    Changing {
+        /// What was.
+        from: Plan,
+        /// What shall be.
+        to: Plan,
+    },
+    /// Being removed. After a crash that goes on.
+    Deleting {
+        /// What may still exist.
+        plan: Plan,
+    },
+}
