@@ -1,0 +1,1 @@
+//! The firewall: nf_tables over netlink, in this process.
