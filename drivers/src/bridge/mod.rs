@@ -11,6 +11,7 @@ use trestle_core::port::PortBinding;
 use trestle_core::{Plan, Result};
 
 mod endpoint;
+mod gateway;
 mod network;
 mod options;
 mod publish;

@@ -1,16 +1,15 @@
 //! What is in the kernel for a bridge network.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use trestle_core::facts::{Facts, LinkFact};
 use trestle_core::id::NetworkId;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
-use trestle_core::network::{Network, Pool};
-use trestle_core::resource::{Address, Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl};
+use trestle_core::network::Network;
+use trestle_core::resource::{Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl};
 use trestle_core::{Error, Plan, Result};
 
+use super::gateway;
 use super::options::{BridgeOptions, INTER_CONTAINER, IPV4, IPV6, MTU};
 use crate::label::MTU_RANGE;
 
@@ -36,7 +35,7 @@ pub(super) fn plan(network: &Network, facts: &Facts) -> Result<Plan> {
     resources.push(Resource::Bridge(bridge.clone()));
     resources.extend(ipv6_settings(&bridge, facts));
     for pool in &network.pools {
-        resources.extend(gateway_address(network, pool, &bridge, facts)?);
+        resources.extend(gateway::address(network, pool, &bridge, facts)?);
     }
     if network.pool_v4().is_some() && !network.internal {
         resources.push(setting(facts, format!("net/ipv4/conf/{}/route_localnet", bridge.name), "1"));
@@ -185,32 +184,6 @@ fn ipv6_settings(bridge: &Bridge, facts: &Facts) -> Vec<Resource> {
         (Owner::Us, false) if facts.ipv6 => vec![on_bridge("disable_ipv6", "1")],
         (Owner::Us, false) | (Owner::User, _) => Vec::new(),
     }
-}
-
-/// The network's own address on the bridge, unless a user's bridge has it. Only an internal network can do without.
-fn gateway_address(network: &Network, pool: &Pool, bridge: &Bridge, facts: &Facts) -> Result<Option<Resource>> {
-    let Pool { subnet, .. } = pool;
-    let Some(gateway) = pool.gateway else {
-        return match network.internal {
-            true => Ok(None),
-            false => Err(Error::invalid(format!("subnet {subnet} has no gateway, which a bridge network needs"))),
-        };
-    };
-    if !subnet.contains(&gateway) {
-        return Err(Error::invalid(format!("gateway {gateway} is not in subnet {subnet}")));
-    }
-    if bridge.owner == Owner::User && has_address(bridge, facts, gateway, subnet) {
-        return Ok(None);
-    }
-    let address =
-        IpNet::new(gateway, subnet.prefix_len()).expect("a prefix of the same family is as long as it may be");
-    Ok(Some(Resource::Address(Address { namespace: Namespace::Host, link: bridge.name.clone(), address })))
-}
-
-/// Whether the bridge has the address, and with it a route to the whole subnet.
-fn has_address(bridge: &Bridge, facts: &Facts, gateway: IpAddr, subnet: &IpNet) -> bool {
-    let addresses = facts.link(&bridge.name).map_or(&[][..], |link| &link.addresses);
-    addresses.iter().any(|there| there.addr() == gateway && there.contains(subnet))
 }
 
 fn traffic(network: &Network, options: &BridgeOptions, bridge: &Bridge) -> FirewallNetwork {

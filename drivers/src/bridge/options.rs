@@ -58,7 +58,7 @@ const NETWORK: &[Label<BridgeOptions>] = &[
         key: NAME,
         default: "br- and the first 12 digits of the network's id",
         meaning: "The bridge's name. One that exists already and is not Trestle's is used as it stands, and stays when \
-                  the network goes.",
+                  the network goes; it only gets the network's gateway address where it lacks it.",
         value: Value::Link(|options| &mut options.name),
     },
     Label {
