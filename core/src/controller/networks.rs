@@ -182,6 +182,19 @@ impl Inner {
         self.commit(vec![Change::Put(Record::Network(network.clone()))]).await
     }
 
+    /// Goes on removing networks whose removal was begun and that nobody has in hand. Goes on over errors.
+    pub(super) async fn finish_networks(self: &Arc<Self>) -> Result<()> {
+        let is_going = |it: &&Arc<Network>| matches!(it.state, NetworkState::Deleting { .. });
+        let going: Vec<NetworkId> = self.state().networks.values().filter(is_going).map(|it| it.id).collect();
+        let mut errors = Vec::new();
+        for id in going {
+            let Some(_network) = self.try_take(Claim::Network(id)) else { continue };
+            let Some(network) = self.state().networks.get(&id).cloned() else { continue };
+            errors.extend(self.dismantle(Network::clone(&network)).await.err());
+        }
+        Error::several(errors).map_or(Ok(()), Err)
+    }
+
     /// Removes whatever there is of a network; goes on over errors. What fails is stored as `Deleting`.
     pub(super) async fn dismantle(self: &Arc<Self>, mut network: Network) -> Result<()> {
         let mut errors = Vec::new();
@@ -202,9 +215,12 @@ impl Inner {
         errors.extend(driver.delete_network(&network).await.err());
         if errors.is_empty() {
             errors.extend(release_pools(ipam.as_ref(), &network.pools).await.err());
-            if self.state().networks.contains_key(&network.id) {
-                errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());
-            }
+        }
+        if errors.is_empty() && self.state().networks.contains_key(&network.id) {
+            errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());
+        }
+        if !errors.is_empty() {
+            self.owing.notify_one();
         }
         Error::several(errors).map_or(Ok(()), Err)
     }

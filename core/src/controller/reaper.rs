@@ -40,13 +40,12 @@ impl Inner {
         };
         let in_hand: BTreeMap<EndpointId, Held> =
             owing.into_iter().filter_map(|id| Some((id, self.try_take(Claim::Endpoint(id))?))).collect();
-        match self.pay(in_hand.keys().copied().collect()).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "something is still owed");
-                false
-            }
-        }
+        let paid = self.pay(in_hand.keys().copied().collect()).await;
+        let finished = self.finish_sandboxes().await;
+        let removed = self.finish_networks().await;
+        let errors: Vec<Error> = [paid.err(), finished.err(), removed.err()].into_iter().flatten().collect();
+        errors.iter().for_each(|error| tracing::warn!(%error, "something is still owed"));
+        errors.is_empty()
     }
 
     /// Waits until these endpoints owe nothing: all at once where nobody has them in hand, else when they are let go.

@@ -1,0 +1,6 @@
+//! The controller on a kernel and a store in memory, with the real drivers and the real address manager.
+
+mod crash;
+mod failure;
+mod host;
+mod routes;
