@@ -1,5 +1,6 @@
 //! Creating and removing networks.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::id::NetworkId;
 use crate::ipam::{AddressRequest, Family, Ipam, PoolRequest, Purpose};
 use crate::network::{Network, NetworkState, Pool};
 use crate::plan::Plan;
+use crate::resource::{Identity, Resource};
 use crate::store::{Change, Key, Record};
 
 impl Inner {
@@ -172,9 +174,24 @@ impl Inner {
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
         let plan = driver.create_network(network, facts).await?;
         let _shared = self.take(Claim::Shared).await;
+        self.check_nobody_else_has(&plan)?;
         self.put_network(network, NetworkState::Creating { plan: plan.clone() }).await?;
         self.surroundings.kernel.apply(&plan).await?;
         self.put_network(network, NetworkState::Ready { plan }).await
+    }
+
+    /// Two networks can't lay hands on one link: each would undo what the other does.
+    fn check_nobody_else_has(&self, plan: &Plan) -> Result<()> {
+        let own: BTreeSet<Identity<'_>> =
+            plan.resources().iter().filter(|it| !it.is_shared()).map(Resource::identity).collect();
+        let state = self.state();
+        let has_one = |network: &&Arc<Network>| {
+            network.state.plan().resources().iter().any(|resource| own.contains(&resource.identity()))
+        };
+        match state.networks.values().find(has_one) {
+            Some(other) => Err(Error::conflict(format!("network {} has that bridge already", other.name))),
+            None => Ok(()),
+        }
     }
 
     async fn put_network(&self, network: &mut Network, state: NetworkState) -> Result<()> {
