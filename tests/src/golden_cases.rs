@@ -212,6 +212,7 @@ fn endpoint(network: &Network, index: u8) -> Endpoint {
         wanted: Vec::new(),
         options: BTreeMap::new(),
         priority: 0,
+        primary: false,
         interface: None,
         state: EndpointState::Reserved,
     }
