@@ -55,12 +55,16 @@ impl Inner {
         }
         self.reap().await;
         for id in ids {
-            if self.debt(id).is_none() {
-                continue;
-            }
-            let _endpoint = self.take(Claim::Endpoint(id)).await;
-            if let Err(error) = self.pay(vec![id]).await {
-                tracing::warn!(%error, "something is still owed");
+            while self.debt(id).is_some() {
+                let freed = self.freed.notified();
+                let Some(_endpoint) = self.try_take(Claim::Endpoint(id)) else {
+                    freed.await;
+                    continue;
+                };
+                if let Err(error) = self.pay(vec![id]).await {
+                    tracing::warn!(%error, "something is still owed");
+                }
+                break;
             }
         }
     }
@@ -100,6 +104,8 @@ impl Inner {
         for debt in debts {
             errors.extend(self.close(debt).await.err());
         }
+        // Whoever hurries an endpoint waits for its debts to be paid, not for it to be let go.
+        self.freed.notify_waiters();
         Error::several(errors).map_or(Ok(()), Err)
     }
 
