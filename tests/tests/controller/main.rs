@@ -3,4 +3,5 @@
 mod crash;
 mod failure;
 mod host;
+mod objects;
 mod routes;
