@@ -49,7 +49,7 @@ impl Worker {
                 Resource::Address(it) => address(it, scene(&it.namespace)),
                 Resource::Route(it) => route(it, scene(&it.namespace)),
                 Resource::SourceRule(it) => rule(it, scene(&it.namespace)),
-                Resource::PublishedPort(it) => self.ports.verify(it).map(|detail| (Deviation::Obstructed, detail)),
+                Resource::PublishedPort(it) => self.ports.verify(it),
                 Resource::FirewallBase
                 | Resource::FirewallNetwork(_)
                 | Resource::Hairpin(_)
