@@ -13,7 +13,6 @@
 
 mod announce;
 mod claim;
-mod door;
 pub mod firewall;
 mod linux;
 pub mod mark;
@@ -21,6 +20,8 @@ mod namespace;
 mod netlink;
 mod ports;
 mod reaper;
+pub mod script;
+mod stamp;
 mod sysctl;
 mod thread;
 mod told;
@@ -28,3 +29,4 @@ mod watch;
 mod worker;
 
 pub use linux::{LinuxKernel, Options};
+pub use stamp::{Stamp, stamp};

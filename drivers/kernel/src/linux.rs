@@ -10,7 +10,7 @@ use trestle_core::{Plan, Result};
 
 use crate::announce::Announcer;
 use crate::claim::Claim;
-use crate::door::Firewall;
+use crate::firewall::Firewall;
 use crate::mark::Instance;
 use crate::namespace::Namespaces;
 use crate::netlink::Socket;

@@ -23,7 +23,7 @@ use trestle_core::resource::{Namespace, Sysctl};
 use trestle_core::{Doing, Result};
 
 use crate::announce::Announcer;
-use crate::door::Firewall;
+use crate::firewall::Firewall;
 use crate::mark::Instance;
 use crate::namespace::{self, Namespaces};
 use crate::netlink::Socket;
@@ -31,6 +31,7 @@ use crate::ports::Ports;
 use crate::sysctl;
 use crate::told::Told;
 use crate::watch::Expectations;
+pub(crate) use replace::is_firewall;
 
 /// What the worker owns.
 pub(crate) struct Worker {

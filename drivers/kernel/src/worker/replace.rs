@@ -23,7 +23,7 @@ use super::addressing::{Inside, Outgoing};
 use crate::told::Told;
 
 /// Whether it is the firewall's to make so.
-pub(super) fn is_firewall(resource: &Resource) -> bool {
+pub(crate) fn is_firewall(resource: &Resource) -> bool {
     matches!(
         resource,
         Resource::FirewallBase

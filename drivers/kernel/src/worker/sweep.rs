@@ -16,11 +16,26 @@ impl Worker {
     pub(crate) fn sweep(&mut self, keep: &[Plan]) -> Result<Vec<String>> {
         let kept: Vec<&Resource> = keep.iter().flat_map(Plan::resources).collect();
         let firewall: Vec<&Resource> = kept.iter().copied().filter(|it| is_firewall(it)).collect();
-        let mut swept = self.firewall.extra(&firewall)?;
-        let mut errors = Vec::new();
+        let (mut swept, mut errors) = (Vec::new(), Vec::new());
+        match self.sweep_firewall(&firewall) {
+            Ok(told) => swept.extend(told),
+            Err(error) => errors.push(error),
+        }
         swept.extend(self.sweep_links(&kept, &mut errors)?);
         swept.extend(self.sweep_namespaces(&kept, &mut errors)?);
         Error::several(errors).map_or(Ok(swept), Err)
+    }
+
+    /// The table is made anew without what is too many; with nothing in it, it goes.
+    fn sweep_firewall(&mut self, kept: &[&Resource]) -> Result<Vec<String>> {
+        let mut swept = self.firewall.extra(kept)?;
+        if kept.is_empty() && swept.is_empty() && self.firewall.exists()? {
+            swept.push("firewall table".into());
+        }
+        if !swept.is_empty() {
+            self.firewall.restore(kept)?;
+        }
+        Ok(swept)
     }
 
     fn sweep_links(&mut self, kept: &[&Resource], errors: &mut Vec<Error>) -> Result<Vec<String>> {
