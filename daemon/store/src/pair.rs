@@ -24,10 +24,10 @@ use crate::envelope;
 use crate::folder::Folder;
 use crate::record_file::{Lifetime, RecordFile, Rows};
 
-const SCHEMA_NAME: &str = "schema";
-const INSTANCE: &str = "instance";
-const STAMP: &str = "stamp";
-const PENDING: &str = "pending";
+const SCHEMA_PLACE: &str = "about/schema";
+const INSTANCE: &str = "about/instance";
+const STAMP: &str = "about/stamp";
+const PENDING: &str = "about/pending";
 
 /// The two files.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ impl Pair {
     }
 
     /// Writes all or nothing.
-    pub(crate) fn write(&mut self, durable: Rows, runtime: &Rows, revision: Revision) -> Result<()> {
+    pub(crate) fn write(&mut self, durable: Rows, runtime: Rows, revision: Revision) -> Result<()> {
         if let Some(why) = &self.unsettled {
             return Err(Error::unavailable(format!(
                 "nothing can be stored since an error ({why}); restart the daemon"
@@ -116,8 +116,8 @@ impl Pair {
         }
         match (durable.is_empty(), runtime.is_empty()) {
             (true, true) => Ok(()),
-            (false, true) => self.durable.write(&durable, &Rows::new(), revision).map(drop),
-            (true, false) => self.runtime.write(runtime, &Rows::new(), revision).map(drop),
+            (false, true) => self.durable.write(durable, revision).map(drop),
+            (true, false) => self.runtime.write(runtime, revision).map(drop),
             (false, false) => self.write_both(durable, runtime, revision),
         }
         .inspect_err(|cause| {
@@ -127,44 +127,41 @@ impl Pair {
         })
     }
 
-    fn write_both(&mut self, durable: Rows, runtime: &Rows, revision: Revision) -> Result<()> {
+    fn write_both(&mut self, durable: Rows, mut runtime: Rows, revision: Revision) -> Result<()> {
         let pending = Pending { revision, rows: durable };
-        let before = self.runtime.write(runtime, &row(PENDING, Some(envelope::json(&pending)?)), revision)?;
-        let Err(cause) = self.write_pending(&pending) else {
+        runtime.insert(PENDING.into(), Some(envelope::json(&pending)?));
+        let before = self.runtime.write(runtime, revision)?;
+        let Err(cause) = self.write_pending(pending) else {
             return Ok(());
         };
         if self.durable.is_open() {
-            let taken_back = self.runtime.write(&before, &row(PENDING, None), revision);
+            let taken_back = self.runtime.write(before, revision);
             taken_back.inspect_err(|cause| self.unsettled = Some(cause.to_string()))?;
         }
         Err(cause)
     }
 
-    fn write_pending(&mut self, pending: &Pending) -> Result<()> {
+    fn write_pending(&mut self, pending: Pending) -> Result<()> {
         #[cfg(test)]
         if let Some(between) = self.between {
             between()?;
         }
-        self.durable.write(&pending.rows, &Rows::new(), pending.revision).map(drop)
+        self.durable.write(pending.rows, pending.revision).map(drop)
     }
 
     /// Finishes a commit that a death of this process cut in two.
     fn settle_pending(&mut self) -> Result<()> {
-        let Some(text) = self.runtime.about(PENDING)? else {
+        let Some(text) = self.runtime.row(PENDING)? else {
             return Ok(());
         };
         let pending: Pending = serde_json::from_str(&text).map_err(|cause| {
             Error::internal(format!("{}: the pending part can't be read: {cause}", self.runtime.path().display()))
         })?;
         if pending.revision > self.durable.revision()? {
-            self.write_pending(&pending)?;
+            self.write_pending(pending)?;
         }
         Ok(())
     }
-}
-
-fn row(name: &str, value: Option<String>) -> Rows {
-    Rows::from([(name.to_owned(), value)])
 }
 
 fn open_durable(folder: &Folder) -> Result<(RecordFile, u32)> {
@@ -174,7 +171,7 @@ fn open_durable(folder: &Folder) -> Result<(RecordFile, u32)> {
     }
     let file = RecordFile::open(&path, Lifetime::Durable)?;
     check(&file)?;
-    let instance = file.about(INSTANCE)?.and_then(|text| text.parse().ok());
+    let instance = file.row(INSTANCE)?.and_then(|text| text.parse().ok());
     let instance =
         instance.ok_or_else(|| Error::internal(format!("{}: the installation's number is missing", path.display())))?;
     Ok((file, instance))
@@ -192,9 +189,9 @@ fn begin_durable(folder: &Folder, path: &Path) -> Result<()> {
         .map_err(|cause| Error::internal(format!("drawing the installation's number: {cause}")))?;
     let instance = u32::from_ne_bytes(number);
     let about =
-        Rows::from([(SCHEMA_NAME.into(), Some(SCHEMA.to_string())), (INSTANCE.into(), Some(instance.to_string()))]);
+        Rows::from([(SCHEMA_PLACE.into(), Some(SCHEMA.to_string())), (INSTANCE.into(), Some(instance.to_string()))]);
     let mut file = RecordFile::open(&unfinished, Lifetime::Durable)?;
-    file.write(&Rows::new(), &about, Revision(0))?;
+    file.write(about, Revision(0))?;
     drop(file);
     fs::rename(&unfinished, path).map_err(failed)?;
     folder.sync().map_err(failed)
@@ -225,7 +222,7 @@ fn open_runtime(path: &Path, owner: &Owner) -> Result<(RecordFile, RuntimeFile)>
 
 fn open_whole_runtime(path: &Path, owner: &Owner) -> Result<(RecordFile, RuntimeFile)> {
     let mut file = RecordFile::open(path, Lifetime::Runtime)?;
-    let found = match file.about(STAMP)? {
+    let found = match file.row(STAMP)? {
         None => RuntimeFile::New,
         Some(text) if serde_json::from_str::<Owner>(&text).is_ok_and(|stamped| stamped == *owner) => RuntimeFile::Kept,
         Some(_) => RuntimeFile::Outlived,
@@ -234,8 +231,8 @@ fn open_whole_runtime(path: &Path, owner: &Owner) -> Result<(RecordFile, Runtime
         check(&file)?;
     } else {
         let stamp = envelope::json(owner)?;
-        let about = Rows::from([(SCHEMA_NAME.into(), Some(SCHEMA.to_string())), (STAMP.into(), Some(stamp))]);
-        file.begin_anew(&about)?;
+        let about = Rows::from([(SCHEMA_PLACE.into(), Some(SCHEMA.to_string())), (STAMP.into(), Some(stamp))]);
+        file.begin_anew(about)?;
     }
     Ok((file, found))
 }
@@ -243,7 +240,7 @@ fn open_whole_runtime(path: &Path, owner: &Owner) -> Result<(RecordFile, Runtime
 /// Sees to it that every record can be read.
 fn check(file: &RecordFile) -> Result<()> {
     let path = file.path().display();
-    let schema = file.about(SCHEMA_NAME)?.and_then(|text| text.parse().ok());
+    let schema = file.row(SCHEMA_PLACE)?.and_then(|text| text.parse().ok());
     let schema = schema.ok_or_else(|| Error::internal(format!("{path}: it does not say which schema it has")))?;
     envelope::check_schema(schema).doing(|| path.to_string())?;
     for (place, sealed) in file.records()? {

@@ -8,20 +8,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+};
 use trestle_core::error::{Error, Result};
 use trestle_core::store::Revision;
 
 use crate::backend::Unsynced;
 
-/// Sealed records by place.
-const RECORDS: TableDefinition<'_, &str, &str> = TableDefinition::new("records");
+/// Sealed records by place, and among them what is to be known of the file itself. One table for both, because each
+/// table that a commit touches costs it pages.
+const ROWS: TableDefinition<'_, &'static str, &'static str> = TableDefinition::new("rows");
 
-/// What is to be known of the file itself.
-const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
+/// Where that stands which is no record.
+const ABOUT: &str = "about/";
 
-/// The last revision that was written, in `ABOUT`.
-const REVISION: &str = "revision";
+/// The last revision that was written.
+const REVISION: &str = "about/revision";
 
 /// Enough for the records of a busy host; the rest is read from the kernel's cache.
 const CACHE: usize = 16 << 20;
@@ -65,17 +68,21 @@ impl RecordFile {
 
     /// Every sealed record by place.
     pub(crate) fn records(&self) -> Result<Vec<(String, String)>> {
-        self.read(RECORDS)
+        Ok(self.rows()?.into_iter().filter(|(place, _)| !place.starts_with(ABOUT)).collect())
     }
 
-    /// What is known of the file under that name.
-    pub(crate) fn about(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.read(ABOUT)?.into_iter().find_map(|(key, value)| (key == name).then_some(value)))
+    /// What stands at that place.
+    pub(crate) fn row(&self, place: &str) -> Result<Option<String>> {
+        let Some(table) = self.table()? else {
+            return Ok(None);
+        };
+        let row = table.get(place).map_err(|cause| self.failed(cause))?;
+        Ok(row.map(|value| value.value().to_owned()))
     }
 
     /// The last revision that was written.
     pub(crate) fn revision(&self) -> Result<Revision> {
-        match self.about(REVISION)? {
+        match self.row(REVISION)? {
             None => Ok(Revision(0)),
             Some(text) => text.parse().map(Revision).map_err(|_| self.broken(format!("{text:?} is no revision"))),
         }
@@ -85,11 +92,10 @@ impl RecordFile {
     ///
     /// After an error nothing has changed, if the file is still [open](Self::is_open); else only opening it again can
     /// tell.
-    pub(crate) fn write(&mut self, records: &Rows, about: &Rows, revision: Revision) -> Result<Rows> {
-        let mut about = about.clone();
-        about.insert(REVISION.into(), Some(revision.0.to_string()));
+    pub(crate) fn write(&mut self, mut rows: Rows, revision: Revision) -> Result<Rows> {
+        rows.insert(REVISION.into(), Some(revision.0.to_string()));
         let mut before = Rows::new();
-        let Err(cause) = self.transact(records, &about, &mut before) else {
+        let Err(cause) = self.transact(&rows, &mut before) else {
             return Ok(before);
         };
         // redb refuses all further work after a failure. What the file says now is what came of it.
@@ -102,19 +108,17 @@ impl RecordFile {
         Err(cause)
     }
 
-    /// Empties the file and writes what is to be known of it.
-    pub(crate) fn begin_anew(&mut self, about: &Rows) -> Result<()> {
-        let gone = self.records()?.into_iter().map(|(place, _)| (place, None));
-        let known = self.read(ABOUT)?.into_iter().map(|(name, _)| (name, None));
-        let about = known.chain(about.clone()).collect();
-        self.write(&gone.collect(), &about, Revision(0)).map(drop)
+    /// Empties the file, but for what is to be known of it.
+    pub(crate) fn begin_anew(&mut self, about: Rows) -> Result<()> {
+        let gone = self.rows()?.into_iter().map(|(place, _)| (place, None));
+        self.write(gone.chain(about).collect(), Revision(0)).map(drop)
     }
 
-    fn transact(&self, records: &Rows, about: &Rows, before: &mut Rows) -> Result<()> {
+    fn transact(&self, rows: &Rows, before: &mut Rows) -> Result<()> {
         let transaction = self.database()?.begin_write().map_err(|cause| self.failed(cause))?;
         {
-            let mut table = transaction.open_table(RECORDS).map_err(|cause| self.failed(cause))?;
-            for (place, value) in records {
+            let mut table = transaction.open_table(ROWS).map_err(|cause| self.failed(cause))?;
+            for (place, value) in rows {
                 let old = match value {
                     Some(value) => table.insert(place.as_str(), value.as_str()),
                     None => table.remove(place.as_str()),
@@ -122,29 +126,28 @@ impl RecordFile {
                 let old = old.map_err(|cause| self.failed(cause))?.map(|guard| guard.value().to_owned());
                 before.insert(place.clone(), old);
             }
-            let mut table = transaction.open_table(ABOUT).map_err(|cause| self.failed(cause))?;
-            for (name, value) in about {
-                match value {
-                    Some(value) => table.insert(name.as_str(), value.as_str()),
-                    None => table.remove(name.as_str()),
-                }
-                .map_err(|cause| self.failed(cause))?;
-            }
         }
         transaction.commit().map_err(|cause| self.failed(cause))
     }
 
-    fn read(&self, table: TableDefinition<'_, &str, &str>) -> Result<Vec<(String, String)>> {
-        let transaction = self.database()?.begin_read().map_err(|cause| self.failed(cause))?;
-        let table = match transaction.open_table(table) {
-            Ok(table) => table,
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(cause) => return Err(self.failed(cause)),
+    fn rows(&self) -> Result<Vec<(String, String)>> {
+        let Some(table) = self.table()? else {
+            return Ok(Vec::new());
         };
         let rows = table.iter().map_err(|cause| self.failed(cause))?;
-        rows.map(|row| row.map(|(key, value)| (key.value().to_owned(), value.value().to_owned())))
+        rows.map(|row| row.map(|(place, value)| (place.value().to_owned(), value.value().to_owned())))
             .collect::<Result<_, _>>()
             .map_err(|cause| self.failed(cause))
+    }
+
+    /// The rows as they stand now; `None` before the first was written.
+    fn table(&self) -> Result<Option<ReadOnlyTable<&'static str, &'static str>>> {
+        let transaction = self.database()?.begin_read().map_err(|cause| self.failed(cause))?;
+        match transaction.open_table(ROWS) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(cause) => Err(self.failed(cause)),
+        }
     }
 
     fn database(&self) -> Result<&Database> {

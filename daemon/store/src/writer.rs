@@ -119,7 +119,7 @@ impl Writer {
         let answers: Vec<_> =
             commits.into_iter().map(|commit| (group.take(&commit.changes, &commit.expected), commit.reply)).collect();
         let Group { next, durable, runtime, revision, .. } = group;
-        let written = self.pair.write(durable, &runtime, revision);
+        let written = self.pair.write(durable, runtime, revision);
         // A failed one may have left its revision in a file; it is never used again.
         self.revision = revision;
         if written.is_ok() {

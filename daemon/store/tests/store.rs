@@ -15,6 +15,8 @@ use trestle_core::endpoint::Lifetime::{Attachment, Explicit};
 use trestle_core::store::{Record, Revision, Store};
 use trestle_store::{EmbeddedStore, Options, RuntimeFile, Stamp};
 
+const ROWS: TableDefinition<'_, &str, &str> = TableDefinition::new("rows");
+
 struct Place(TempDir);
 
 impl Place {
@@ -52,15 +54,13 @@ async fn loaded(store: &EmbeddedStore) -> Vec<Record> {
 fn holds(file: &Path, place: &str) -> bool {
     let database = Database::open(file).unwrap();
     let transaction = database.begin_read().unwrap();
-    let table: TableDefinition<'_, &str, &str> = TableDefinition::new("records");
-    transaction.open_table(table).unwrap().get(place).unwrap().is_some()
+    transaction.open_table(ROWS).unwrap().get(place).unwrap().is_some()
 }
 
-fn edit(file: &Path, table: &str, key: &str, value: &str) {
+fn edit(file: &Path, place: &str, value: &str) {
     let database = Database::open(file).unwrap();
     let transaction = database.begin_write().unwrap();
-    let table: TableDefinition<'_, &str, &str> = TableDefinition::new(table);
-    transaction.open_table(table).unwrap().insert(key, value).unwrap();
+    transaction.open_table(ROWS).unwrap().insert(place, value).unwrap();
     transaction.commit().unwrap();
 }
 
@@ -220,14 +220,14 @@ async fn one_folder_can_not_be_both() {
 
 #[tokio::test]
 async fn what_a_newer_version_wrote_is_refused_and_left_alone() {
-    for (runtime, table) in [(false, "about"), (true, "about"), (false, "records"), (true, "records")] {
+    for (runtime, whole) in [(false, true), (true, true), (false, false), (true, false)] {
         let place = Place::new();
         let record = if runtime { sandbox(5, 1) } else { network(5, 1) };
         commit(&place.open().await, &[&record]).await;
         let file = if runtime { place.runtime() } else { place.durable() };
-        match table {
-            "about" => edit(&file, table, "schema", "2"),
-            _ => edit(&file, table, "sandbox/1", r#"{"schema":2,"shape":"unheard of"}"#),
+        match whole {
+            true => edit(&file, "about/schema", "2"),
+            false => edit(&file, "sandbox/1", r#"{"schema":2,"shape":"unheard of"}"#),
         }
         let error = EmbeddedStore::open(place.options("boot", 1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
