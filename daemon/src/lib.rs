@@ -4,10 +4,19 @@
 //! |---|---|
 //! | what the daemon is told: flags and file | [`config`] |
 //! | HTTP: paths, bodies, statuses | [`api`] |
+//! | connections, their listeners and their certificates | [`serve`], [`tls`] |
 //! | what is counted | [`metrics`] |
+//! | which parts make the controller | [`assemble`] |
+//! | the life of the daemon | [`daemon`] |
+//! | the command line | [`cli`] |
 
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod assemble;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod metrics;
+pub mod serve;
+pub mod tls;

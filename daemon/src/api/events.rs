@@ -21,6 +21,7 @@ use super::error::Refusal;
 use super::extract::Query;
 use super::model::Message;
 use super::model::event::{Event, EventFilter, Line, Wanted};
+use crate::serve::told_to_stop;
 
 /// Every path of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -56,7 +57,7 @@ async fn forward(
         let event = tokio::select! {
             event = events.recv() => event,
             () = lines.closed() => return,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            () = told_to_stop(&mut stopping) => return,
         };
         let line = match event {
             Ok(event) if wanted.fits(&event) => Line::Event(Event::from(&event)),
@@ -71,7 +72,7 @@ async fn forward(
         text.push(b'\n');
         let sent = tokio::select! {
             sent = lines.send(text.into()) => sent.is_ok(),
-            _ = stopping.wait_for(|stopping| *stopping) => false,
+            () = told_to_stop(&mut stopping) => false,
         };
         if !sent {
             return;

@@ -1,16 +1,16 @@
 //! Sockets to listen on: made by us, or handed over by the service manager.
 
 use std::fmt;
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt, chown};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::Mode;
 use rustix::net::AddressFamily;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open, umask};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -26,7 +26,7 @@ pub struct Listener {
 }
 
 enum Socket {
-    Unix(UnixListener, Option<SocketFile>),
+    Unix { listener: UnixListener, _file: Option<SocketFile> },
     Tcp(TcpListener, Option<TlsAcceptor>),
 }
 
@@ -50,7 +50,7 @@ impl Drop for SocketFile {
 impl Listener {
     pub(super) async fn accept(&self) -> io::Result<Stream> {
         match &self.socket {
-            Socket::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            Socket::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
             Socket::Tcp(listener, tls) => {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;
@@ -62,7 +62,7 @@ impl Listener {
     /// Where a TCP listener really listens.
     pub fn local_address(&self) -> Option<std::net::SocketAddr> {
         match &self.socket {
-            Socket::Unix(..) => None,
+            Socket::Unix { .. } => None,
             Socket::Tcp(listener, _) => listener.local_addr().ok(),
         }
     }
@@ -85,8 +85,8 @@ pub fn bind(settings: &Settings, tls: Option<Arc<ServerConfig>>) -> Result<Vec<L
         let doing = || format!("listening on {host}");
         match host {
             Host::Unix(path) => {
-                let socket = unix(path, group).doing(doing)?;
-                let socket = Socket::Unix(socket, Some(SocketFile(path.clone())));
+                let listener = unix(path, group).doing(doing)?;
+                let socket = Socket::Unix { listener, _file: Some(SocketFile(path.clone())) };
                 listeners.push(Listener { socket, name: host.to_string() });
             }
             Host::Tcp { port, .. } => {
@@ -107,15 +107,35 @@ fn unix(path: &Path, group: u32) -> Result<UnixListener> {
         std::fs::create_dir_all(folder).map_err(refused)?;
     }
     clear_stale(path)?;
-    // Nobody may connect before the group is set.
-    let usual = umask(Mode::from_raw_mode(0o777));
-    let bound = StdUnixListener::bind(path);
-    umask(usual);
-    let listener = bound.map_err(refused)?;
-    chown(path, None, Some(group)).map_err(refused)?;
-    rustix::fs::chmod(path, Mode::from_raw_mode(0o660)).map_err(|error| refused(error.into()))?;
+    // Born where nobody else can reach it, and moved into its place when group and mode are right.
+    let cradle = Cradle::beside(path)?;
+    let born = cradle.0.join("s");
+    let listener = StdUnixListener::bind(&born).map_err(refused)?;
+    chown(&born, None, Some(group)).map_err(refused)?;
+    std::fs::set_permissions(&born, Permissions::from_mode(0o660)).map_err(refused)?;
+    std::fs::rename(&born, path).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     UnixListener::from_std(listener).map_err(refused)
+}
+
+/// A folder of our own for a moment.
+struct Cradle(PathBuf);
+
+impl Cradle {
+    fn beside(path: &Path) -> Result<Self> {
+        // Short, because a socket's whole path has 107 bytes at most.
+        let folder = path.with_file_name(format!(".{:x}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(refused)?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Cradle {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!(%error, path = %self.0.display(), "a folder could not be removed");
+        }
+    }
 }
 
 /// Removes a socket's file that a dead daemon left behind.
@@ -155,8 +175,8 @@ fn handed_over() -> Result<Vec<Listener>> {
     for number in numbers {
         // A second descriptor of the same socket, because owning the first one by its number can't be done safely.
         let socket = pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).map_err(|error| refused(error.into()))?;
-        let socket = unix_socket(socket, number)?;
-        listeners.push(Listener { socket: Socket::Unix(socket, None), name: format!("fd://{number}") });
+        let socket = Socket::Unix { listener: unix_socket(socket, number)?, _file: None };
+        listeners.push(Listener { socket, name: format!("fd://{number}") });
     }
     match listeners.is_empty() {
         true => Err(Error::invalid("the service manager has handed over no sockets; is trestle.socket enabled?")),
@@ -200,51 +220,43 @@ fn socket_group(asked: Option<&str>, file: &str) -> Result<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use tempfile::TempDir;
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("trestle-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder
-    }
+    use super::*;
 
     #[tokio::test]
     async fn a_socket_that_nobody_answers_is_replaced_and_one_that_lives_is_not() {
-        let folder = folder("stale");
-        let path = folder.join("sub/x.sock");
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("sub/x.sock");
         let own = rustix::process::getgid().as_raw();
         let first = unix(&path, own).unwrap();
         let refusal = unix(&path, own).unwrap_err();
         assert_eq!(refusal.kind(), trestle_core::ErrorKind::Conflict, "{refusal}");
         drop(first);
         unix(&path, own).unwrap();
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[tokio::test]
     async fn only_owner_and_group_may_use_a_socket() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = folder("mode");
-        let path = folder.join("x.sock");
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("x.sock");
         let _listener = unix(&path, rustix::process::getgid().as_raw()).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[tokio::test]
     async fn a_file_that_is_no_socket_is_left_alone() {
-        let folder = folder("file");
-        let path = folder.join("notes");
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("notes");
         std::fs::write(&path, "mine").unwrap();
         assert!(unix(&path, 0).unwrap_err().to_string().contains("no socket"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn the_group_is_the_asked_one_else_trestle_else_root() {
-        let folder = folder("group");
-        let file = folder.join("group");
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("group");
         let file = file.to_str().unwrap();
         std::fs::write(file, "root:x:0:\nnet:x:55:a,b\n").unwrap();
         assert_eq!(socket_group(None, file).unwrap(), 0);
@@ -253,6 +265,5 @@ mod tests {
         assert!(socket_group(Some("nobody"), file).unwrap_err().to_string().contains("no group \"nobody\""));
         std::fs::write(file, "trestle:x:66:\n").unwrap();
         assert_eq!(socket_group(None, file).unwrap(), 66);
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

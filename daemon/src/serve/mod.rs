@@ -36,11 +36,12 @@ pub async fn serve(listeners: Vec<Listener>, router: Router, stopping: watch::Re
 
 async fn accept(listener: Listener, router: Router, mut stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
+    let told = stopping.clone();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(stream) => {
-                    connections.spawn(converse(stream, router.clone(), stopping.clone()));
+                    connections.spawn(converse(stream, router.clone(), told.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, %listener, "a connection could not be accepted");
@@ -49,7 +50,7 @@ async fn accept(listener: Listener, router: Router, mut stopping: watch::Receive
             },
             // Ended ones are taken out, or they would pile up.
             Some(_) = connections.join_next() => {}
-            _ = stopping.wait_for(|stopping| *stopping) => break,
+            () = told_to_stop(&mut stopping) => break,
         }
     }
     drop(listener);
@@ -65,7 +66,7 @@ async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::R
             let handshake = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream));
             let shaken = tokio::select! {
                 shaken = handshake => shaken,
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                () = told_to_stop(&mut stopping) => return,
             };
             match shaken {
                 Ok(Ok(stream)) => answer(stream, router, stopping).await,
@@ -94,7 +95,12 @@ where
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
-        _ = stopping.wait_for(|stopping| *stopping) => connection.as_mut().graceful_shutdown(),
+        () = told_to_stop(&mut stopping) => connection.as_mut().graceful_shutdown(),
     }
     connection.await
+}
+
+/// Waits until the daemon stops; it does so too when nobody is left who could say it.
+pub async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
 }

@@ -44,6 +44,9 @@ pub struct NewEndpoint {
     /// Larger wins the sandbox's default route.
     #[serde(default)]
     pub priority: i64,
+    /// Whether the network is the container's main one; wins the default route among equals.
+    #[serde(default)]
+    pub primary: bool,
     /// The name for its link in the sandbox; the next free `eth` if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
@@ -65,6 +68,7 @@ impl NewEndpoint {
             ports: port_requests("ports", &self.ports)?,
             options: self.options,
             priority: self.priority,
+            primary: self.primary,
             interface: read_with("interface", self.interface, |text| text.try_into())?,
         })
     }
@@ -164,6 +168,8 @@ pub struct Endpoint {
     pub options: BTreeMap<String, String>,
     /// Larger wins the sandbox's default route.
     pub priority: i64,
+    /// Whether its network is the container's main one.
+    pub primary: bool,
     /// What of a detached one is not done yet.
     pub owed: Vec<String>,
 }
@@ -182,7 +188,7 @@ impl Endpoint {
             Lifetime::Explicit => "explicit",
             Lifetime::Attachment => "attachment",
         };
-        let interface = attachment.and_then(|attachment| attachment.interface.as_ref()).or(endpoint.interface.as_ref());
+        let interface = endpoint.state.interface().or(endpoint.interface.as_ref());
         Self {
             id: endpoint.id.to_string(),
             name: endpoint.name.to_string(),
@@ -204,6 +210,7 @@ impl Endpoint {
             published: attachment.map(|it| it.ports.iter().map(PortBinding::to_string).collect()).unwrap_or_default(),
             options: endpoint.options.clone(),
             priority: endpoint.priority,
+            primary: endpoint.primary,
             owed: owed.iter().map(owed_name).map(str::to_owned).collect(),
         }
     }
@@ -211,6 +218,7 @@ impl Endpoint {
 
 fn owed_name(owed: &endpoint::Owed) -> &'static str {
     match owed {
+        endpoint::Owed::Cut => "cut",
         endpoint::Owed::Leave => "leave",
         endpoint::Owed::DeleteEndpoint => "delete_endpoint",
         endpoint::Owed::Reap => "reap",
