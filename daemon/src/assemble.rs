@@ -9,10 +9,11 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 
 use trestle_core::controller::{Config, Controller};
+use trestle_core::entropy::Entropy;
 use trestle_core::kernel::Kernel;
 use trestle_core::registry::Registry;
 use trestle_core::store::Store;
-use trestle_core::surroundings::{Clock, Entropy, Spawn, Surroundings, Task};
+use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_core::{Doing, Error, Plan, Result};
 use trestle_ipam::{AddressPool, DefaultIpam, DefaultPools, NullIpam};
 

@@ -14,6 +14,12 @@ use super::output::{self, Format, Listing, or_dash};
 use super::read;
 use crate::api::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published};
 
+// Not doc comments: these brackets are no links.
+const PUBLISHED: &str = "Ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]";
+const EXPOSED: &str = "The container's ports: PORT[-PORT][/PROTOCOL]";
+const PUBLISH: &str = "Publish ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]; an IPv6 address in brackets. May be repeated";
+const EXPOSE: &str = "Say that programs listen on ports: PORT[-PORT][/PROTOCOL]. May be repeated";
+
 /// What can be done with endpoints.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
@@ -41,16 +47,14 @@ pub enum Command {
     Publish {
         /// The endpoint
         endpoint: String,
-        /// Ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]
-        #[arg(required = true, value_parser = read::published)]
+        #[arg(required = true, value_parser = read::published, help = PUBLISHED)]
         ports: Vec<String>,
     },
     /// Take published ports back; all that are published then are shown
     Unpublish {
         /// The endpoint
         endpoint: String,
-        /// The container's ports: PORT[-PORT][/PROTOCOL]
-        #[arg(required = true, value_parser = read::exposed)]
+        #[arg(required = true, value_parser = read::exposed, help = EXPOSED)]
         ports: Vec<String>,
     },
     /// Attach a reserved endpoint to a sandbox
@@ -92,11 +96,9 @@ pub struct Wishes {
     /// Its MAC address
     #[arg(long, value_name = "ADDRESS")]
     mac_address: Option<MacAddress>,
-    /// Publish ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]. May be repeated
-    #[arg(short, long, value_name = "PORTS", value_parser = read::published)]
+    #[arg(short, long, value_name = "PORTS", value_parser = read::published, help = PUBLISH)]
     publish: Vec<String>,
-    /// Say that programs listen on ports: PORT[-PORT][/PROTOCOL]. May be repeated
-    #[arg(long, value_name = "PORTS", value_parser = read::exposed)]
+    #[arg(long, value_name = "PORTS", value_parser = read::exposed, help = EXPOSE)]
     expose: Vec<String>,
     /// Which endpoint's network the default route uses: the larger wins
     #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]

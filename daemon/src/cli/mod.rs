@@ -29,7 +29,7 @@ use failure::{Failure, Outcome};
 
 /// Container networks from the command line.
 #[derive(Debug, Parser)]
-#[command(name = "trestle", version, after_help = AFTER_HELP, infer_subcommands = false)]
+#[command(name = "trestle", version, after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     reach: Reach,
@@ -48,24 +48,27 @@ with 125 where it could not be tried, 126 where the command can't be run, 127 wh
 #[derive(Clone, Debug, Args)]
 struct Reach {
     /// Where the daemon listens: unix:///PATH or tcp://HOST:PORT
-    #[arg(short = 'H', long, global = true, value_name = "HOST", env = "TRESTLE_HOST", default_value = DEFAULT_HOST)]
+    #[arg(short = 'H', long, global = true, help_heading = REACH, value_name = "HOST", env = "TRESTLE_HOST", default_value = DEFAULT_HOST)]
     host: Host,
     /// Use TLS; needed for tcp:// hosts that ask for it
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = REACH)]
     tlsverify: bool,
     /// Folder with ca.pem, cert.pem and key.pem; says --tlsverify too
-    #[arg(long, global = true, value_name = "FOLDER", env = "TRESTLE_CERT_PATH")]
+    #[arg(long, global = true, help_heading = REACH, value_name = "FOLDER", env = "TRESTLE_CERT_PATH")]
     cert_path: Option<PathBuf>,
     /// Trust only daemons with certificates signed by these authorities (PEM)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = REACH, value_name = "FILE")]
     tlscacert: Option<PathBuf>,
     /// The certificate to show the daemon (PEM)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = REACH, value_name = "FILE")]
     tlscert: Option<PathBuf>,
     /// The private key of that certificate (PEM)
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, help_heading = REACH, value_name = "FILE")]
     tlskey: Option<PathBuf>,
 }
+
+/// These flags stand apart in the help: every command has them.
+const REACH: &str = "Reaching the daemon";
 
 const DEFAULT_HOST: &str = "unix:///run/trestle/trestle.sock";
 

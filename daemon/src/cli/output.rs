@@ -9,13 +9,12 @@ use serde::Serialize;
 
 use super::failure::{Code, Failure, Outcome};
 
-/// In which form an answer is shown.
+/// In which form an answer is shown: for people, or for programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs, reason = "a comment on a variant would take four lines of every command's help")]
 pub enum Format {
-    /// For people.
     #[default]
     Table,
-    /// For programs.
     Json,
 }
 
