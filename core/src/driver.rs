@@ -1,6 +1,6 @@
 //! The driver's contract: facts in, plan out.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,17 @@ pub trait Driver: Send + Sync {
     /// The options that its networks take.
     fn options(&self) -> Vec<OptionDoc>;
 
+    /// How the endpoint's link is called in a sandbox, where [`Endpoint::interface`] does not say so.
+    fn interface_name(&self, _network: &Network, _endpoint: &Endpoint) -> InterfaceName {
+        InterfaceName::Numbered("eth".to_owned())
+    }
+
+    /// The host's address on which the network's ports are published where a request names none; `None` is every
+    /// address of both families.
+    fn default_address(&self, _network: &Network) -> Option<IpAddr> {
+        None
+    }
+
     /// Checks the network's options and pools against the host, and answers with what shall be in the kernel for it.
     ///
     /// # Errors
@@ -47,6 +58,11 @@ pub trait Driver: Send + Sync {
 
     /// What publishes these ports of the endpoint. Asked anew for the whole set whenever it changes.
     async fn publish(&self, network: &Network, endpoint: &Endpoint, ports: &[PortBinding]) -> Result<Plan>;
+
+    /// What the names of the network's links in sandboxes begin with; a number follows.
+    fn interface_prefix(&self, _network: &Network) -> String {
+        "eth".to_owned()
+    }
 
     /// The endpoint is out of its sandbox. Called again until it succeeds.
     async fn leave(&self, network: &Network, endpoint: &Endpoint) -> Result<()>;
@@ -113,6 +129,16 @@ pub struct Chosen {
     pub mac: Option<MacAddress>,
     /// Its addresses.
     pub lease: Option<Lease>,
+}
+
+/// How a driver wants a link to be called in a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InterfaceName {
+    /// So, or not at all.
+    Exactly(IfName),
+    /// This, then the lowest number that makes a free name: `eth` makes `eth0`, `eth1` and so on. Three digits make a
+    /// name that the kernel takes.
+    Numbered(String),
 }
 
 /// The place in a sandbox that an endpoint is to take.

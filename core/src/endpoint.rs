@@ -35,6 +35,8 @@ pub struct Endpoint {
     pub options: BTreeMap<String, String>,
     /// Larger wins the default route.
     pub priority: i64,
+    /// Whether its network is the one that its container was created for; wins the default route among equals.
+    pub primary: bool,
     /// The name that its link shall have in the sandbox; `None` is the next free `eth`.
     pub interface: Option<IfName>,
     /// Where it stands.
@@ -90,6 +92,8 @@ pub struct Attachment {
     pub sandbox: SandboxId,
     /// The link's name there; `None` where the driver makes no link.
     pub interface: Option<IfName>,
+    /// The routing table in the sandbox that packets from its addresses use while another endpoint owns the default route.
+    pub table: u32,
     /// The way out for IPv4, if the endpoint has one.
     pub gateway_v4: Option<Ipv4Addr>,
     /// The way out for IPv6, if the endpoint has one.
@@ -104,12 +108,14 @@ pub struct Attachment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Owed {
-    /// The driver is to be told that the endpoint left.
-    Leave,
+    /// What is in the kernel is to be cut off: doors closed, ports let go, links taken out of service.
+    Cut,
     /// The driver is to be told that the endpoint is deleted.
     DeleteEndpoint,
-    /// What is in the kernel, cut off already, is to be removed.
+    /// Links that were cut off are to be deleted.
     Reap,
+    /// The driver is to be told that the endpoint left.
+    Leave,
     /// The endpoint itself goes when all else is done.
     Forget,
 }
@@ -138,8 +144,12 @@ pub enum EndpointState {
     },
     /// Cut off, and being removed. It keeps address, name and MAC until nothing is owed.
     Detaching {
-        /// What was in the sandbox.
-        attachment: Attachment,
+        /// The sandbox that it was in.
+        sandbox: SandboxId,
+        /// Its link's name there, which is free again when the link is.
+        interface: Option<IfName>,
+        /// What may still be in the kernel.
+        plan: Plan,
         /// What is not done yet.
         owed: Vec<Owed>,
     },
@@ -153,7 +163,7 @@ impl EndpointState {
             Self::Joining { sandbox } => Some(*sandbox),
             Self::Attaching(attachment) | Self::Attached(attachment) => Some(attachment.sandbox),
             Self::Changing { to, .. } => Some(to.sandbox),
-            Self::Detaching { attachment, .. } => Some(attachment.sandbox),
+            Self::Detaching { sandbox, .. } => Some(*sandbox),
         }
     }
 
@@ -164,6 +174,32 @@ impl EndpointState {
             Self::Attaching(attachment) | Self::Attached(attachment) => Some(attachment),
             Self::Changing { to, .. } => Some(to),
         }
+    }
+
+    /// The name of its link in the sandbox, also of one that is on its way out.
+    pub fn interface(&self) -> Option<&IfName> {
+        match self {
+            Self::Detaching { interface, .. } => interface.as_ref(),
+            other => other.attachment()?.interface.as_ref(),
+        }
+    }
+
+    /// What may exist in the kernel because of the endpoint.
+    pub fn footprint(&self) -> Plan {
+        match self {
+            Self::Reserved | Self::Joining { .. } => Plan::new(),
+            Self::Attaching(attachment) | Self::Attached(attachment) => attachment.plans.whole(),
+            Self::Changing { from, to } => {
+                let (from, to) = (from.plans.whole(), to.plans.whole());
+                from.without([&to]).then(&to)
+            }
+            Self::Detaching { plan, .. } => plan.clone(),
+        }
+    }
+
+    /// Whether the endpoint goes as soon as what it owes is done.
+    pub fn is_leaving_for_good(&self) -> bool {
+        matches!(self, Self::Detaching { owed, .. } if owed.contains(&Owed::Forget))
     }
 
     /// The state's name, as tables show it.

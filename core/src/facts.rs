@@ -19,8 +19,9 @@ pub struct Facts {
     pub nameservers: Vec<IpAddr>,
     /// The MTU of the link that the default route uses; `None` where there is no default route.
     pub uplink_mtu: Option<u32>,
-    /// Links that take a default route from router advertisements (`accept_ra` is 1): enabling IPv6 forwarding
-    /// would make them stop.
+    /// Links that take a default route from router advertisements and would stop when IPv6 forwarding is enabled
+    /// (`accept_ra` is 1), or were kept from stopping (it is 2): each network's plan holds them, so that it works
+    /// without the plan of another network.
     pub accepts_router_advertisements: Vec<IfName>,
     /// Whether the host has IPv6.
     pub ipv6: bool,

@@ -18,6 +18,8 @@ pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod facts;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod id;
 pub mod ipam;
 pub mod kernel;

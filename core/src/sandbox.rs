@@ -79,3 +79,13 @@ pub enum SandboxState {
         plan: Plan,
     },
 }
+
+impl SandboxState {
+    /// What is, or may be, in the kernel because of the sandbox itself.
+    pub fn footprint(&self) -> Plan {
+        match self {
+            Self::Creating { plan } | Self::Ready { plan } | Self::Deleting { plan } => plan.clone(),
+            Self::Changing { from, to } => from.without([to]).then(to),
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::kernel::Kernel;
 use crate::registry::Registry;
@@ -15,10 +15,13 @@ pub trait Entropy: Send + Sync {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// A source of the time of day.
+/// A source of time.
 pub trait Clock: Send + Sync {
     /// The time now.
     fn now(&self) -> SystemTime;
+
+    /// Ends when so much time has passed.
+    fn sleep(&self, length: Duration) -> Task;
 }
 
 /// A future on its way to a task of its own.

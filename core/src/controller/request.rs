@@ -87,6 +87,8 @@ pub struct EndpointRequest {
     pub options: BTreeMap<String, String>,
     /// Larger wins the default route.
     pub priority: i64,
+    /// Whether the network is the container's main one; wins the default route among equals.
+    pub primary: bool,
     /// The name for its link in the sandbox; `None` is the next free `eth`.
     pub interface: Option<IfName>,
 }
@@ -104,6 +106,7 @@ impl EndpointRequest {
             ports: Vec::new(),
             options: BTreeMap::new(),
             priority: 0,
+            primary: false,
             interface: None,
         }
     }

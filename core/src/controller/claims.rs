@@ -1,0 +1,61 @@
+//! Who has an object in hand. A claim excludes others from changing it, never from reading it.
+//!
+//! Claims are taken in the order of the variants below, so nobody waits for someone who waits for him. The mutex of
+//! the state is held for the taking only.
+
+use std::sync::Arc;
+
+use super::Inner;
+use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::name::{EndpointName, NetworkName, SandboxName};
+
+/// What can be in somebody's hand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Claim {
+    /// A name that a network is about to have.
+    NetworkName(NetworkName),
+    /// A network that is about to go.
+    Network(NetworkId),
+    /// A name that an endpoint is about to have.
+    EndpointName(NetworkId, EndpointName),
+    /// An endpoint that changes.
+    Endpoint(EndpointId),
+    /// A name that a sandbox is about to have.
+    SandboxName(SandboxName),
+    /// A sandbox that changes, or an endpoint in it does.
+    Sandbox(SandboxId),
+    /// What networks share in the kernel.
+    Shared,
+}
+
+/// A claim in hand; given back when dropped.
+pub(super) struct Held {
+    claim: Claim,
+    inner: Arc<Inner>,
+}
+
+impl Inner {
+    /// Waits until nobody has it, and takes it.
+    pub(super) async fn take(self: &Arc<Self>, claim: Claim) -> Held {
+        loop {
+            let freed = self.freed.notified();
+            if let Some(held) = self.try_take(claim.clone()) {
+                return held;
+            }
+            freed.await;
+        }
+    }
+
+    /// Takes it if nobody has it.
+    pub(super) fn try_take(self: &Arc<Self>, claim: Claim) -> Option<Held> {
+        let free = self.state().claims.insert(claim.clone());
+        free.then(|| Held { claim, inner: Arc::clone(self) })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.inner.state().claims.remove(&self.claim);
+        self.inner.freed.notify_waiters();
+    }
+}

@@ -1,0 +1,270 @@
+//! Creating and removing networks.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::Inner;
+use super::claims::Claim;
+use super::request::{NetworkRequest, PoolWish};
+use crate::driver::{Addresses, Driver};
+use crate::error::{Doing, Error, Result};
+use crate::event::{Action, Subject};
+use crate::facts::Facts;
+use crate::id::NetworkId;
+use crate::ipam::{AddressRequest, Family, Ipam, PoolRequest, Purpose};
+use crate::network::{Network, NetworkState, Pool};
+use crate::plan::Plan;
+use crate::store::{Change, Key, Record};
+
+impl Inner {
+    /// Makes a network, or nothing at all.
+    pub(super) async fn create_network(self: &Arc<Self>, request: NetworkRequest) -> Result<Network> {
+        let _name = self.take(Claim::NetworkName(request.name.clone())).await;
+        let driver = self.surroundings.registry.driver(&request.driver)?;
+        self.check_new_network(&request, driver.as_ref())?;
+        let facts = self.surroundings.kernel.facts().await?;
+        let mut network = self.lease_network(&request, driver.as_ref(), &facts).await?;
+        if let Err(cause) = self.build(&mut network, driver.as_ref(), &facts).await {
+            self.dismantle(network)
+                .await
+                .unwrap_or_else(|error| tracing::error!(%error, "a half-made network remains"));
+            return Err(cause);
+        }
+        self.tell(Subject::Network, Action::Create, network.id, &network.name, [("driver", network.driver.clone())]);
+        Ok(network)
+    }
+
+    /// What `create_network` would make; nothing is kept.
+    pub(super) async fn plan_network(self: &Arc<Self>, request: NetworkRequest) -> Result<(Network, Plan)> {
+        let _name = self.take(Claim::NetworkName(request.name.clone())).await;
+        let driver = self.surroundings.registry.driver(&request.driver)?;
+        self.check_new_network(&request, driver.as_ref())?;
+        let facts = self.surroundings.kernel.facts().await?;
+        let network = self.lease_network(&request, driver.as_ref(), &facts).await?;
+        let plan = driver.create_network(&network, &facts).await;
+        let ipam = self.surroundings.registry.ipam(&network.ipam)?;
+        release_pools(ipam.as_ref(), &network.pools).await?;
+        Ok((network, plan?))
+    }
+
+    /// Removes a network that no endpoint is on.
+    pub(super) async fn delete_network(self: &Arc<Self>, id: NetworkId) -> Result<()> {
+        let _network = self.take(Claim::Network(id)).await;
+        self.hurry(self.leaving(id, |_| true)).await;
+        let network = {
+            let state = self.state();
+            let network =
+                state.networks.get(&id).ok_or_else(|| Error::not_found(format!("network {} not found", id.short())))?;
+            let mut users: Vec<String> = state.endpoints_on(id).map(|endpoint| endpoint.name.to_string()).collect();
+            users.extend(state.claims.iter().filter_map(|claim| match claim {
+                Claim::EndpointName(on, name) if *on == id => Some(name.to_string()),
+                _ => None,
+            }));
+            if !users.is_empty() {
+                users.dedup();
+                return Err(Error::forbidden(format!(
+                    "network {} has active endpoints: {}; disconnect or delete them first",
+                    network.name,
+                    users.join(", ")
+                )));
+            }
+            Network::clone(network)
+        };
+        let (id, name) = (network.id, network.name.clone());
+        self.dismantle(network).await.doing(|| format!("removing network {name}"))?;
+        self.tell(Subject::Network, Action::Destroy, id, name, []);
+        Ok(())
+    }
+
+    fn check_new_network(&self, request: &NetworkRequest, driver: &dyn Driver) -> Result<()> {
+        let state = self.state();
+        if let Some(twin) = state.networks.values().find(|network| network.name == request.name) {
+            return Err(Error::conflict(format!(
+                "network with name {} already exists ({})",
+                twin.name,
+                twin.id.short()
+            )));
+        }
+        let capability = driver.capability();
+        let of_kind = |network: &&Arc<Network>| network.driver == request.driver;
+        if capability.single
+            && let Some(first) = state.networks.values().find(of_kind)
+        {
+            return Err(Error::forbidden(format!(
+                "only one network of driver {} can exist, and {} is it",
+                request.driver, first.name
+            )));
+        }
+        let most = match capability.addresses {
+            Addresses::Pools(most) => most,
+            Addresses::None if request.pools.is_empty() => return Ok(()),
+            Addresses::None => {
+                return Err(Error::invalid(format!("networks of driver {} have no subnets", request.driver)));
+            }
+        };
+        for (family, noun) in [(Family::V4, "IPv4"), (Family::V6, "IPv6")] {
+            let asked = request.pools.iter().filter(|wish| family_of(&wish.subnet) == family).count();
+            if asked > most {
+                return Err(Error::invalid(format!(
+                    "driver {} takes at most {most} {noun} subnet{} a network, and {asked} are asked for",
+                    request.driver,
+                    if most == 1 { "" } else { "s" }
+                )));
+            }
+        }
+        let families = families(request);
+        if families.is_empty() {
+            return Err(Error::invalid("a network needs IPv4 or IPv6"));
+        }
+        match request.pools.iter().find(|wish| !families.contains(&family_of(&wish.subnet))) {
+            Some(wish) => {
+                Err(Error::invalid(format!("the subnet {} is of a family that is switched off", wish.subnet)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The network with its pools on lease, and nothing else done. On an error nothing stays on lease.
+    async fn lease_network(&self, request: &NetworkRequest, driver: &dyn Driver, facts: &Facts) -> Result<Network> {
+        let ipam = self.surroundings.registry.ipam(&request.ipam)?;
+        let capability = driver.capability();
+        let mut network = Network {
+            id: NetworkId::random(self.surroundings.entropy.as_ref()),
+            name: request.name.clone(),
+            driver: request.driver.clone(),
+            ipam: request.ipam.clone(),
+            scope: capability.scope,
+            pools: Vec::new(),
+            internal: request.internal,
+            options: request.options.clone(),
+            labels: request.labels.clone(),
+            created: self.surroundings.clock.now(),
+            state: NetworkState::Creating { plan: Plan::new() },
+        };
+        if capability.addresses == Addresses::None {
+            return Ok(network);
+        }
+        let wishes = request.pools.iter().map(|wish| (family_of(&wish.subnet), Some(wish)));
+        let defaults = families(request)
+            .into_iter()
+            .filter(|family| !request.pools.iter().any(|wish| family_of(&wish.subnet) == *family))
+            .map(|family| (family, None));
+        for (family, wish) in wishes.chain(defaults) {
+            let ask = PoolRequest {
+                family,
+                subnet: wish.map(|wish| wish.subnet),
+                range: wish.and_then(|wish| wish.range),
+                avoid: if wish.is_none() { facts.taken() } else { Vec::new() },
+                options: request.ipam_options.clone(),
+            };
+            if let Err(cause) = lease_pool(ipam.as_ref(), &ask, wish, &mut network.pools).await {
+                release_pools(ipam.as_ref(), &network.pools)
+                    .await
+                    .unwrap_or_else(|error| tracing::warn!(%error, "a pool stays on lease"));
+                return Err(cause);
+            }
+        }
+        Ok(network)
+    }
+
+    async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
+        let plan = driver.create_network(network, facts).await?;
+        let _shared = self.take(Claim::Shared).await;
+        self.put_network(network, NetworkState::Creating { plan: plan.clone() }).await?;
+        self.surroundings.kernel.apply(&plan).await?;
+        self.put_network(network, NetworkState::Ready { plan }).await
+    }
+
+    async fn put_network(&self, network: &mut Network, state: NetworkState) -> Result<()> {
+        network.state = state;
+        self.commit(vec![Change::Put(Record::Network(network.clone()))]).await
+    }
+
+    /// Removes whatever there is of a network; goes on over errors. What fails is stored as `Deleting`.
+    pub(super) async fn dismantle(self: &Arc<Self>, mut network: Network) -> Result<()> {
+        let mut errors = Vec::new();
+        let plan = network.state.plan().clone();
+        let driver = self.surroundings.registry.driver(&network.driver)?;
+        let ipam = self.surroundings.registry.ipam(&network.ipam)?;
+        if self.state().networks.contains_key(&network.id) {
+            errors.extend(self.put_network(&mut network, NetworkState::Deleting { plan: plan.clone() }).await.err());
+        }
+        {
+            let _shared = self.take(Claim::Shared).await;
+            let others: Vec<Arc<Network>> =
+                self.state().networks.values().filter(|it| it.id != network.id).cloned().collect();
+            let own = plan.without(others.iter().map(|other| other.state.plan()));
+            errors.extend(self.surroundings.kernel.remove(&own).await.err());
+            errors.extend(self.surroundings.kernel.reap(&[own]).await.err());
+        }
+        errors.extend(driver.delete_network(&network).await.err());
+        if errors.is_empty() {
+            errors.extend(release_pools(ipam.as_ref(), &network.pools).await.err());
+            if self.state().networks.contains_key(&network.id) {
+                errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());
+            }
+        }
+        Error::several(errors).map_or(Ok(()), Err)
+    }
+}
+
+fn family_of(subnet: &IpNet) -> Family {
+    match subnet {
+        IpNet::V4(_) => Family::V4,
+        IpNet::V6(_) => Family::V6,
+    }
+}
+
+/// IPv6 comes with its subnet or by being asked for; IPv4 unless switched off.
+fn families(request: &NetworkRequest) -> Vec<Family> {
+    let ipv6 = request.ipv6 || request.pools.iter().any(|wish| family_of(&wish.subnet) == Family::V6);
+    [(request.ipv4, Family::V4), (ipv6, Family::V6)]
+        .into_iter()
+        .filter_map(|(on, family)| on.then_some(family))
+        .collect()
+}
+
+/// Leases a pool with its gateway and auxiliary addresses; what is on lease stands in `pools` at every moment.
+async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>, pools: &mut Vec<Pool>) -> Result<()> {
+    let lease = ipam.request_pool(ask).await?;
+    let mut pool = Pool {
+        id: lease.id,
+        subnet: lease.subnet,
+        range: ask.range,
+        gateway: lease.gateway,
+        auxiliary: Default::default(),
+    };
+    pools.push(pool.clone());
+    let wanted = wish.and_then(|wish| wish.gateway);
+    if pool.gateway.is_none() || wanted.is_some() {
+        let gateway = AddressRequest { wanted, purpose: Purpose::Gateway };
+        let address = ipam
+            .request_address(&pool.id, &gateway)
+            .await
+            .doing(|| format!("choosing the gateway of {}", pool.subnet))?;
+        pool.gateway = Some(address.addr());
+    }
+    for (name, address) in wish.iter().flat_map(|wish| &wish.auxiliary) {
+        let auxiliary = AddressRequest { wanted: Some(*address), purpose: Purpose::Auxiliary };
+        ipam.request_address(&pool.id, &auxiliary).await.doing(|| format!("keeping the auxiliary address {name}"))?;
+        pool.auxiliary.insert(name.clone(), *address);
+    }
+    pools.pop();
+    pools.push(pool);
+    Ok(())
+}
+
+/// Gives back everything that a network has on lease for itself.
+async fn release_pools(ipam: &dyn Ipam, pools: &[Pool]) -> Result<()> {
+    let mut errors = Vec::new();
+    for pool in pools {
+        let own: Vec<IpAddr> = pool.gateway.into_iter().chain(pool.auxiliary.values().copied()).collect();
+        for address in own {
+            errors.extend(ipam.release_address(&pool.id, address).await.err());
+        }
+        errors.extend(ipam.release_pool(&pool.id).await.err());
+    }
+    Error::several(errors).map_or(Ok(()), Err)
+}

@@ -1,0 +1,244 @@
+//! Which ports of the host are promised to which endpoint. Pure; made anew from the endpoints at start.
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use crate::id::EndpointId;
+use crate::port::{HostPorts, PortBinding, PortRange, PortRequest, Protocol};
+
+/// Every port of the host that an endpoint has, by protocol and number.
+#[derive(Debug, Default)]
+pub(super) struct PortTable {
+    taken: HashMap<(Protocol, u16), Vec<Holder>>,
+    owners: HashMap<EndpointId, Vec<PortBinding>>,
+    cursor: u16,
+}
+
+/// An endpoint that has a port on an address; `None` is every address.
+type Holder = (Option<IpAddr>, EndpointId);
+
+/// Why ports can't be had.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Clash {
+    /// Another endpoint, or the same one, has it.
+    Held { wanted: PortBinding, holder: EndpointId },
+    /// Every port of a range is taken.
+    NoneFree { wanted: PortRequest },
+}
+
+impl PortTable {
+    /// Promises a port of the host for each request, all or none. An ephemeral port is not the one promised last.
+    pub(super) fn reserve(
+        &mut self,
+        owner: EndpointId,
+        requests: &[PortRequest],
+        ephemeral: (u16, u16),
+    ) -> Result<Vec<PortBinding>, Clash> {
+        let mut bindings = Vec::with_capacity(requests.len());
+        for request in requests {
+            if let Err(clash) = self.reserve_one(owner, request, ephemeral, &mut bindings) {
+                self.release(owner, &bindings);
+                return Err(clash);
+            }
+        }
+        Ok(bindings)
+    }
+
+    /// Takes every promise to an endpoint back.
+    pub(super) fn release_all(&mut self, owner: EndpointId) {
+        let bindings = self.owners.get(&owner).cloned().unwrap_or_default();
+        self.release(owner, &bindings);
+    }
+
+    /// Takes promises back.
+    pub(super) fn release(&mut self, owner: EndpointId, bindings: &[PortBinding]) {
+        if let Some(owned) = self.owners.get_mut(&owner) {
+            let gone: HashSet<&PortBinding> = bindings.iter().collect();
+            owned.retain(|binding| !gone.contains(binding));
+            if owned.is_empty() {
+                self.owners.remove(&owner);
+            }
+        }
+        for binding in bindings {
+            for port in binding.host.ports() {
+                let key = (binding.protocol, port);
+                if let Some(holders) = self.taken.get_mut(&key) {
+                    holders.retain(|holder| *holder != (binding.address, owner));
+                    if holders.is_empty() {
+                        self.taken.remove(&key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Promises just these, which an endpoint is known to have.
+    pub(super) fn restore(&mut self, owner: EndpointId, bindings: &[PortBinding]) {
+        bindings.iter().for_each(|binding| self.enter(owner, binding));
+    }
+
+    fn reserve_one(
+        &mut self,
+        owner: EndpointId,
+        request: &PortRequest,
+        ephemeral: (u16, u16),
+        bindings: &mut Vec<PortBinding>,
+    ) -> Result<(), Clash> {
+        let binding =
+            |host, container| PortBinding { protocol: request.protocol, address: request.address, host, container };
+        match request.host {
+            HostPorts::Within(host) if host.count() == request.container.count() => {
+                let wanted = binding(host, request.container);
+                if let Some(holder) = self.holder(&wanted) {
+                    return Err(Clash::Held { wanted, holder });
+                }
+                self.enter(owner, &wanted);
+                bindings.push(wanted);
+            }
+            HostPorts::Within(host) => {
+                let free = self.first_free(request, host.ports()).ok_or(Clash::NoneFree { wanted: request.clone() })?;
+                let chosen = binding(free, request.container);
+                self.enter(owner, &chosen);
+                bindings.push(chosen);
+            }
+            HostPorts::Ephemeral => {
+                for container in request.container.ports() {
+                    let container = PortRange::single(container).expect("a port of a range is no 0");
+                    let free = self.next_free(request, ephemeral).ok_or(Clash::NoneFree { wanted: request.clone() })?;
+                    let chosen = binding(free, container);
+                    self.enter(owner, &chosen);
+                    bindings.push(chosen);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next free port after the one chosen last, round the range.
+    fn next_free(&mut self, request: &PortRequest, (first, last): (u16, u16)) -> Option<PortRange> {
+        let start = if (first..last).contains(&self.cursor) { self.cursor + 1 } else { first };
+        let free = self.first_free(request, (start..=last).chain(first..start))?;
+        self.cursor = free.first();
+        Some(free)
+    }
+
+    fn first_free(&self, request: &PortRequest, mut candidates: impl Iterator<Item = u16>) -> Option<PortRange> {
+        candidates
+            .find(|port| self.holder_of(request.protocol, *port, request.address).is_none())
+            .and_then(|port| PortRange::single(port).ok())
+    }
+
+    fn holder(&self, wanted: &PortBinding) -> Option<EndpointId> {
+        wanted.host.ports().find_map(|port| self.holder_of(wanted.protocol, port, wanted.address))
+    }
+
+    fn holder_of(&self, protocol: Protocol, port: u16, address: Option<IpAddr>) -> Option<EndpointId> {
+        let holders = self.taken.get(&(protocol, port))?;
+        holders.iter().find(|(held, _)| covers_common_ground(*held, address)).map(|(_, holder)| *holder)
+    }
+
+    fn enter(&mut self, owner: EndpointId, binding: &PortBinding) {
+        self.owners.entry(owner).or_default().push(binding.clone());
+        for port in binding.host.ports() {
+            self.taken.entry((binding.protocol, port)).or_default().push((binding.address, owner));
+        }
+    }
+}
+
+/// Whether two bindings of one port could both be meant by a packet.
+fn covers_common_ground(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    match (one, other) {
+        (None, _) | (_, None) => true,
+        (Some(one), Some(other)) => {
+            one == other || (one.is_ipv4() == other.is_ipv4() && (one.is_unspecified() || other.is_unspecified()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EPHEMERAL: (u16, u16) = (40000, 40003);
+
+    fn endpoint(digit: char) -> EndpointId {
+        digit.to_string().repeat(64).parse().unwrap()
+    }
+
+    fn reserve(table: &mut PortTable, owner: char, requests: &[&str]) -> Result<Vec<String>, Clash> {
+        let requests: Vec<PortRequest> = requests.iter().map(|text| text.parse().unwrap()).collect();
+        let bindings = table.reserve(endpoint(owner), &requests, EPHEMERAL)?;
+        Ok(bindings.iter().map(PortBinding::to_string).collect())
+    }
+
+    #[test]
+    fn a_port_is_promised_once_and_the_holder_is_named() {
+        let mut table = PortTable::default();
+        reserve(&mut table, 'a', &["80:80"]).unwrap();
+        for (wanted, holder) in
+            [("80:81", Some('a')), ("127.0.0.1:80:81", Some('a')), ("[::1]:80:81", Some('a')), ("80:81/udp", None)]
+        {
+            match (reserve(&mut table, 'b', &[wanted]), holder) {
+                (Err(Clash::Held { holder, .. }), Some(expected)) => assert_eq!(holder, endpoint(expected)),
+                (Ok(_), None) => {}
+                (other, _) => panic!("{wanted}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_that_have_nothing_in_common_share_a_port() {
+        let mut table = PortTable::default();
+        for request in ["127.0.0.1:80:80", "127.0.0.2:80:80", "[::]:80:80"] {
+            reserve(&mut table, 'a', &[request]).unwrap();
+        }
+        assert!(reserve(&mut table, 'b', &["0.0.0.0:80:80"]).is_err());
+        assert!(reserve(&mut table, 'b', &["[::1]:80:80"]).is_err());
+    }
+
+    #[test]
+    fn a_clash_leaves_nothing_promised() {
+        let mut table = PortTable::default();
+        reserve(&mut table, 'a', &["81:81"]).unwrap();
+        assert!(reserve(&mut table, 'b', &["80:80", "81:81"]).is_err());
+        assert!(reserve(&mut table, 'b', &["80:80", "80:80"]).is_err(), "not even by oneself");
+        reserve(&mut table, 'c', &["80:80"]).unwrap();
+    }
+
+    #[test]
+    fn ephemeral_ports_go_round_and_run_out() {
+        let mut table = PortTable::default();
+        assert_eq!(reserve(&mut table, 'a', &["1-2"]).unwrap(), ["40000:1/tcp", "40001:2/tcp"]);
+        table.release(
+            endpoint('a'),
+            &["40000:1".parse::<PortRequest>().map(|_| binding("40000", "1")).unwrap(), binding("40001", "2")],
+        );
+        assert_eq!(
+            reserve(&mut table, 'a', &["1-2"]).unwrap(),
+            ["40002:1/tcp", "40003:2/tcp"],
+            "not the ones released last"
+        );
+        assert_eq!(reserve(&mut table, 'b', &["1-2"]).unwrap(), ["40000:1/tcp", "40001:2/tcp"]);
+        assert!(matches!(reserve(&mut table, 'c', &["1"]), Err(Clash::NoneFree { .. })));
+        table.release_all(endpoint('a'));
+        table.release_all(endpoint('b'));
+        assert!(table.taken.is_empty() && table.owners.is_empty(), "{table:?}");
+    }
+
+    #[test]
+    fn one_port_of_a_range_is_the_first_free_one() {
+        let mut table = PortTable::default();
+        assert_eq!(reserve(&mut table, 'a', &["8000-8001:80"]).unwrap(), ["8000:80/tcp"]);
+        assert_eq!(reserve(&mut table, 'b', &["8000-8001:80"]).unwrap(), ["8001:80/tcp"]);
+        assert!(reserve(&mut table, 'c', &["8000-8001:80"]).is_err());
+    }
+
+    fn binding(host: &str, container: &str) -> PortBinding {
+        PortBinding {
+            protocol: Protocol::Tcp,
+            address: None,
+            host: host.parse().unwrap(),
+            container: container.parse().unwrap(),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Paying what detached endpoints owe: links are deleted in groups, plugins are told, addresses are given back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Inner;
+use super::claims::{Claim, Held};
+use crate::endpoint::{Endpoint, EndpointState, Lifetime, Owed};
+use crate::error::{Doing, Error, Result};
+use crate::event::{Action, Subject};
+use crate::id::EndpointId;
+use crate::plan::Plan;
+use crate::store::{Change, Key, Record};
+
+/// How long to wait before a debt that could not be paid is tried again, at first and at most.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+
+impl Inner {
+    /// Pays whenever something is owed; tries again, ever more patiently, what could not be paid.
+    pub(super) async fn reap_forever(self: Arc<Self>) {
+        let mut patience = PATIENCE.0;
+        loop {
+            self.owing.notified().await;
+            while !self.reap().await {
+                self.surroundings.clock.sleep(patience).await;
+                patience = PATIENCE.1.min(patience * 2);
+            }
+            patience = PATIENCE.0;
+        }
+    }
+
+    /// Pays what is owed by all endpoints that nobody else has in hand. Whether all went well.
+    pub(super) async fn reap(self: &Arc<Self>) -> bool {
+        let _one_at_a_time = self.reaping.lock().await;
+        let owing: Vec<EndpointId> = {
+            let state = self.state();
+            let owing = state.endpoints.values().filter(|it| matches!(it.state, EndpointState::Detaching { .. }));
+            owing.map(|endpoint| endpoint.id).collect()
+        };
+        let in_hand: BTreeMap<EndpointId, Held> =
+            owing.into_iter().filter_map(|id| Some((id, self.try_take(Claim::Endpoint(id))?))).collect();
+        match self.pay(in_hand.keys().copied().collect()).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(%error, "something is still owed");
+                false
+            }
+        }
+    }
+
+    /// Waits until these endpoints owe nothing: all at once where nobody has them in hand, else when they are let go.
+    pub(super) async fn hurry(self: &Arc<Self>, ids: Vec<EndpointId>) {
+        if ids.is_empty() {
+            return;
+        }
+        self.reap().await;
+        for id in ids {
+            if self.debt(id).is_none() {
+                continue;
+            }
+            let _endpoint = self.take(Claim::Endpoint(id)).await;
+            if let Err(error) = self.pay(vec![id]).await {
+                tracing::warn!(%error, "something is still owed");
+            }
+        }
+    }
+
+    /// Waits until an endpoint owes nothing. The caller has it in hand.
+    pub(super) async fn settled(self: &Arc<Self>, id: EndpointId) -> Result<Arc<Endpoint>> {
+        if matches!(self.known_endpoint(id)?.state, EndpointState::Detaching { .. }) {
+            self.pay(vec![id]).await?;
+        }
+        self.known_endpoint(id)
+    }
+
+    /// Pays what these endpoints owe, links all at once; goes on over errors. The caller has them in hand.
+    pub(super) async fn pay(self: &Arc<Self>, ids: Vec<EndpointId>) -> Result<()> {
+        let mut errors = Vec::new();
+        let mut debts: Vec<Debt> = ids.into_iter().filter_map(|id| self.debt(id)).collect();
+        for debt in debts.iter_mut().filter(|debt| debt.owed.contains(&Owed::Cut)) {
+            match self.surroundings.kernel.remove(&debt.plan).await {
+                Ok(()) => {
+                    self.state().ports.release_all(debt.endpoint.id);
+                    debt.pay(Owed::Cut);
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        let ready = |debt: &&Debt| debt.owed.contains(&Owed::Reap) && !debt.owed.contains(&Owed::Cut);
+        let gone: Vec<Plan> = debts.iter().filter(ready).map(|debt| debt.plan.clone()).collect();
+        if !gone.is_empty() {
+            match self.surroundings.kernel.reap(&gone).await {
+                Ok(()) => debts
+                    .iter_mut()
+                    .filter(|debt| !debt.owed.contains(&Owed::Cut))
+                    .for_each(|debt| debt.pay(Owed::Reap)),
+                Err(error) => errors.push(error),
+            }
+        }
+        for debt in debts {
+            errors.extend(self.close(debt).await.err());
+        }
+        Error::several(errors).map_or(Ok(()), Err)
+    }
+
+    fn debt(&self, id: EndpointId) -> Option<Debt> {
+        let endpoint = self.state().endpoints.get(&id)?.clone();
+        match &endpoint.state {
+            EndpointState::Detaching { plan, owed, .. } => {
+                Some(Debt { plan: plan.clone(), owed: owed.clone(), endpoint: Endpoint::clone(&endpoint) })
+            }
+            _ => None,
+        }
+    }
+
+    /// What is left once the kernel is clean: the driver, the addresses, the record.
+    async fn close(&self, mut debt: Debt) -> Result<()> {
+        let network = self.state().network_of(&debt.endpoint)?;
+        let driver = self.surroundings.registry.driver(&network.driver)?;
+        let name = debt.endpoint.name.clone();
+        let is_clean = !debt.owed.contains(&Owed::Cut) && !debt.owed.contains(&Owed::Reap);
+        let mut outcome = Ok(());
+        if is_clean && debt.owed.contains(&Owed::Leave) {
+            outcome = driver.leave(&network, &debt.endpoint).await;
+            if outcome.is_ok() {
+                debt.pay(Owed::Leave);
+            }
+        }
+        if is_clean && outcome.is_ok() && debt.owed.contains(&Owed::Forget) {
+            outcome = self.give_up(&network, &debt.endpoint).await;
+            if outcome.is_ok() {
+                debt.pay(Owed::Forget);
+                self.commit(vec![Change::Remove(Key::Endpoint(debt.endpoint.id))]).await?;
+                if debt.endpoint.lifetime == Lifetime::Explicit {
+                    let attributes = [("network", network.name.to_string())];
+                    self.tell(Subject::Endpoint, Action::Destroy, debt.endpoint.id, &name, attributes);
+                }
+                return Ok(());
+            }
+        }
+        let stored = self.commit(vec![Change::Put(Record::Endpoint(Box::new(debt.into_endpoint())))]).await;
+        outcome.and(stored).doing(|| format!("finishing with endpoint {name}"))
+    }
+}
+
+/// What an endpoint owes.
+struct Debt {
+    endpoint: Endpoint,
+    plan: Plan,
+    owed: Vec<Owed>,
+}
+
+impl Debt {
+    fn pay(&mut self, debt: Owed) {
+        self.owed.retain(|owed| *owed != debt);
+    }
+
+    fn into_endpoint(self) -> Endpoint {
+        let state = match self.endpoint.state {
+            _ if self.owed.is_empty() => EndpointState::Reserved,
+            EndpointState::Detaching { sandbox, interface, plan, .. } => {
+                EndpointState::Detaching { sandbox, interface, plan, owed: self.owed }
+            }
+            other => other,
+        };
+        Endpoint { state, ..self.endpoint }
+    }
+}

@@ -1,0 +1,232 @@
+//! Taking over what an earlier process left: what was attached is applied again, what was half done is removed.
+
+use std::sync::Arc;
+
+use super::Inner;
+use super::sandbox_plan::{sandbox_plan, together};
+use crate::endpoint::{Attachment, Endpoint, EndpointState, Lifetime, Owed, Plans};
+use crate::error::{Doing, Error, ErrorKind, Result};
+use crate::id::{NetworkId, SandboxId};
+use crate::ipam::{AddressRequest, Family, PoolRequest, Purpose};
+use crate::network::{Network, NetworkState};
+use crate::plan::Plan;
+use crate::sandbox::{Sandbox, SandboxNetns, SandboxState};
+use crate::store::{Change, Key, Record};
+
+/// Whose plan it is.
+#[derive(Clone, Debug)]
+pub(super) enum Owner {
+    Network(NetworkId),
+    Sandbox(SandboxId),
+}
+
+impl Inner {
+    /// Loads every record and makes kernel and records agree. One object that can't be restored keeps no other from it.
+    pub(super) async fn recover(self: &Arc<Self>) -> Result<()> {
+        let records = self.surroundings.store.load().await.doing(|| "loading the records")?;
+        self.state().enact(records.into_iter().map(|(record, _)| Change::Put(record)).collect());
+        self.lease_again().await;
+        self.finish_states().await?;
+        self.forget_orphans().await?;
+        self.restore().await;
+        self.reap().await;
+        for network in self.unfinished_networks() {
+            report("removing a half-made network", self.dismantle(network).await);
+        }
+        for sandbox in self.unfinished_sandboxes() {
+            report("removing a half-made sandbox", self.remove_sandbox(&sandbox).await);
+        }
+        let keep = self.all_plans();
+        let swept =
+            self.surroundings.kernel.sweep(&keep.iter().map(|(_, plan)| plan.clone()).collect::<Vec<_>>()).await?;
+        swept.iter().for_each(|leftover| tracing::warn!(%leftover, "removed what belonged to nothing"));
+        Ok(())
+    }
+
+    /// Tells address managers that forget about every lease that is stored.
+    async fn lease_again(&self) {
+        let networks: Vec<Arc<Network>> = self.state().networks.values().cloned().collect();
+        for network in networks {
+            report("leasing the addresses of a network again", self.lease_network_again(&network).await);
+        }
+    }
+
+    async fn lease_network_again(&self, network: &Network) -> Result<()> {
+        let ipam = self.surroundings.registry.ipam(&network.ipam)?;
+        if !ipam.needs_replay() {
+            return Ok(());
+        }
+        let mut errors = Vec::new();
+        for pool in &network.pools {
+            let family = if pool.subnet.addr().is_ipv4() { Family::V4 } else { Family::V6 };
+            let ask = PoolRequest {
+                family,
+                subnet: Some(pool.subnet),
+                range: pool.range,
+                avoid: Vec::new(),
+                options: Default::default(),
+            };
+            if let Err(error) = ipam.request_pool(&ask).await {
+                errors.push(error);
+                continue;
+            }
+            let endpoints: Vec<Arc<Endpoint>> = self.state().endpoints_on(network.id).cloned().collect();
+            let leased = endpoints.iter().flat_map(|endpoint| {
+                let lease = endpoint.lease.clone().unwrap_or_default();
+                let purpose = Purpose::Endpoint { mac: endpoint.mac, name: endpoint.name.to_string() };
+                let addresses = [lease.v4.map(|it| it.addr().into()), lease.v6.map(|it| it.addr().into())];
+                addresses.into_iter().flatten().map(move |address| (address, purpose.clone()))
+            });
+            let own = pool.gateway.iter().map(|address| (*address, Purpose::Gateway));
+            let kept = pool.auxiliary.values().map(|address| (*address, Purpose::Auxiliary));
+            for (address, purpose) in own.chain(kept).chain(leased).filter(|(address, _)| pool.subnet.contains(address))
+            {
+                errors.extend(
+                    ipam.request_address(&pool.id, &AddressRequest { wanted: Some(address), purpose }).await.err(),
+                );
+            }
+        }
+        Error::several(errors).map_or(Ok(()), Err).doing(|| format!("network {}", network.name))
+    }
+
+    /// Every state that stands between two others is brought to the one that it falls to.
+    async fn finish_states(&self) -> Result<()> {
+        let endpoints: Vec<Arc<Endpoint>> = self.state().endpoints.values().cloned().collect();
+        let mut changes = Vec::new();
+        for endpoint in &endpoints {
+            let owed = |first: &[Owed]| {
+                let forget = endpoint.lifetime == Lifetime::Attachment;
+                first.iter().copied().chain(forget.then_some(Owed::Forget)).collect::<Vec<_>>()
+            };
+            let detaching = |sandbox: SandboxId, owed: Vec<Owed>| EndpointState::Detaching {
+                sandbox,
+                interface: endpoint.state.interface().cloned(),
+                plan: endpoint.state.footprint(),
+                owed,
+            };
+            let state = match &endpoint.state {
+                EndpointState::Attached(attachment) => {
+                    self.state().ports.restore(endpoint.id, &attachment.ports);
+                    continue;
+                }
+                EndpointState::Reserved => continue,
+                EndpointState::Joining { sandbox } => detaching(*sandbox, owed(&[Owed::Leave])),
+                EndpointState::Attaching(it) => detaching(it.sandbox, owed(&[Owed::Cut, Owed::Reap, Owed::Leave])),
+                EndpointState::Detaching { sandbox, interface, plan, owed } => {
+                    // Links that were cut off before the crash are cut off again, in case the cut was not finished.
+                    let mut owed = owed.clone();
+                    if owed.contains(&Owed::Reap) && !owed.contains(&Owed::Cut) {
+                        owed.insert(0, Owed::Cut);
+                    }
+                    EndpointState::Detaching {
+                        sandbox: *sandbox,
+                        interface: interface.clone(),
+                        plan: plan.clone(),
+                        owed,
+                    }
+                }
+                EndpointState::Changing { from, to } => {
+                    self.state().ports.restore(endpoint.id, &to.ports);
+                    let gone = from.plans.whole().without([&to.plans.whole()]);
+                    report("removing what a change took away", self.surroundings.kernel.remove(&gone).await);
+                    EndpointState::Attached(Attachment::clone(to))
+                }
+            };
+            changes.push(Change::Put(Record::Endpoint(Box::new(Endpoint { state, ..Endpoint::clone(endpoint) }))));
+        }
+        if !changes.is_empty() {
+            self.commit(changes).await?;
+        }
+        self.finish_sandboxes().await
+    }
+
+    /// An endpoint that lived as long as its attachment, and has none, was between two tries to attach it.
+    async fn forget_orphans(&self) -> Result<()> {
+        let is_orphan =
+            |it: &&Arc<Endpoint>| it.lifetime == Lifetime::Attachment && it.state == EndpointState::Reserved;
+        let orphans: Vec<Arc<Endpoint>> = self.state().endpoints.values().filter(is_orphan).cloned().collect();
+        for orphan in orphans {
+            let network = self.state().network_of(&orphan)?;
+            report("giving up an endpoint", self.give_up(&network, &orphan).await);
+            self.commit(vec![Change::Remove(Key::Endpoint(orphan.id))]).await?;
+        }
+        Ok(())
+    }
+
+    /// A sandbox between two plans gets the one that its endpoints call for now.
+    async fn finish_sandboxes(&self) -> Result<()> {
+        let sandboxes: Vec<Arc<Sandbox>> = self.state().sandboxes.values().cloned().collect();
+        for sandbox in sandboxes {
+            if let SandboxState::Changing { .. } = &sandbox.state {
+                let plan = sandbox_plan(&sandbox.netns, &self.state().members(sandbox.id, None));
+                let gone = sandbox.state.footprint().without([&plan]);
+                report("removing what a change took away", self.surroundings.kernel.remove(&gone).await);
+                let sandbox = Sandbox { state: SandboxState::Ready { plan }, ..Sandbox::clone(&sandbox) };
+                self.commit(vec![Change::Put(Record::Sandbox(sandbox))]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Applies every plan that is in force. A given namespace that is gone takes its sandbox with it.
+    pub(super) async fn restore(self: &Arc<Self>) {
+        let (owners, plans): (Vec<Owner>, Vec<Plan>) = self.all_plans().into_iter().unzip();
+        let outcomes = self.surroundings.kernel.restore(&plans).await;
+        for (owner, outcome) in owners.into_iter().zip(outcomes) {
+            let Err(error) = outcome else { continue };
+            match owner {
+                Owner::Sandbox(id) if error.kind() == ErrorKind::NotFound && self.is_given(id) => {
+                    tracing::warn!(%error, "the namespace of a sandbox is gone, and the sandbox with it");
+                    report("removing a sandbox whose namespace is gone", self.delete_sandbox(id).await);
+                }
+                owner => tracing::error!(%error, ?owner, "could not be restored"),
+            }
+        }
+    }
+
+    fn is_given(&self, id: SandboxId) -> bool {
+        matches!(self.known_sandbox(id), Ok(sandbox) if matches!(sandbox.netns, SandboxNetns::Given { .. }))
+    }
+
+    /// Every plan that is in force: networks first, then each sandbox together with what is attached to it.
+    pub(super) fn all_plans(&self) -> Vec<(Owner, Plan)> {
+        let state = self.state();
+        let networks = state.networks.values().filter_map(|network| match &network.state {
+            NetworkState::Ready { plan } => Some((Owner::Network(network.id), plan.clone())),
+            _ => None,
+        });
+        let sandboxes = state.sandboxes.values().filter_map(|sandbox| match &sandbox.state {
+            SandboxState::Ready { plan } => Some((sandbox.id, plan)),
+            SandboxState::Changing { to, .. } => Some((sandbox.id, to)),
+            _ => None,
+        });
+        let whole = sandboxes.map(|(id, plan)| {
+            let mut links = Plans::default();
+            for attachment in state.endpoints_in(id).filter_map(|endpoint| endpoint.state.attachment()) {
+                links.link = links.link.then(&attachment.plans.link);
+                links.ports = links.ports.then(&attachment.plans.ports);
+            }
+            (Owner::Sandbox(id), together(plan, &links))
+        });
+        networks.chain(whole).collect()
+    }
+
+    fn unfinished_networks(&self) -> Vec<Network> {
+        let state = self.state();
+        let unfinished = state.networks.values().filter(|network| !matches!(network.state, NetworkState::Ready { .. }));
+        unfinished.map(|network| Network::clone(network)).collect()
+    }
+
+    fn unfinished_sandboxes(&self) -> Vec<Arc<Sandbox>> {
+        let state = self.state();
+        let unfinished = state.sandboxes.values().filter(|it| !matches!(it.state, SandboxState::Ready { .. }));
+        unfinished.cloned().collect()
+    }
+}
+
+/// An error that keeps nothing else from being done.
+fn report(what: &str, outcome: Result<()>) {
+    if let Err(error) = outcome {
+        tracing::error!(%error, "{what}");
+    }
+}

@@ -1,0 +1,105 @@
+//! Making sandboxes and removing them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Inner;
+use super::claims::Claim;
+use super::request::{NetnsRequest, SandboxRequest};
+use super::sandbox_plan::sandbox_plan;
+use crate::error::{Doing, Error, Result};
+use crate::event::{Action, Subject};
+use crate::id::SandboxId;
+use crate::name::SandboxName;
+use crate::plan::Plan;
+use crate::sandbox::{Sandbox, SandboxNetns, SandboxState};
+use crate::store::{Change, Key, Record};
+
+impl Inner {
+    /// Makes a sandbox, or nothing at all.
+    pub(super) async fn create_sandbox(self: &Arc<Self>, request: SandboxRequest) -> Result<Sandbox> {
+        let id = SandboxId::random(self.surroundings.entropy.as_ref());
+        let name = match request.name {
+            Some(name) => name,
+            None => SandboxName::try_from(format!("sandbox-{}", id.short()))?,
+        };
+        let _name = self.take(Claim::SandboxName(name.clone())).await;
+        let _sandbox = self.take(Claim::Sandbox(id)).await;
+        let netns = match request.netns {
+            NetnsRequest::Make => SandboxNetns::Made { path: self.config.netns_folder.join(id.short()) },
+            NetnsRequest::Path(path) => SandboxNetns::Given { path },
+            NetnsRequest::Pid(pid) => SandboxNetns::Given { path: PathBuf::from(format!("/proc/{pid}/ns/net")) },
+            NetnsRequest::Host => SandboxNetns::Host,
+        };
+        self.check_new_sandbox(&name, &netns)?;
+        let plan = sandbox_plan(&netns, &[]);
+        let sandbox = Sandbox { id, name, netns, state: SandboxState::Creating { plan: plan.clone() } };
+        self.put_sandbox(&sandbox).await?;
+        if let Err(cause) = self.surroundings.kernel.apply(&plan).await {
+            self.remove_sandbox(&sandbox)
+                .await
+                .unwrap_or_else(|error| tracing::error!(%error, "a half-made sandbox remains"));
+            return Err(cause).doing(|| format!("making sandbox {}", sandbox.name));
+        }
+        let sandbox = Sandbox { state: SandboxState::Ready { plan }, ..sandbox };
+        if let Err(cause) = self.put_sandbox(&sandbox).await {
+            self.remove_sandbox(&sandbox)
+                .await
+                .unwrap_or_else(|error| tracing::error!(%error, "a half-made sandbox remains"));
+            return Err(cause);
+        }
+        self.tell(Subject::Sandbox, Action::Create, id, &sandbox.name, []);
+        Ok(sandbox)
+    }
+
+    /// Detaches whatever is in it, then removes it.
+    pub(super) async fn delete_sandbox(self: &Arc<Self>, id: SandboxId) -> Result<()> {
+        loop {
+            let inside = self.state().endpoints_in(id).find(|it| it.state.attachment().is_some()).map(|it| it.id);
+            if let Some(endpoint) = inside {
+                self.leave(endpoint).await?;
+                continue;
+            }
+            let _sandbox = self.take(Claim::Sandbox(id)).await;
+            if self.state().endpoints_in(id).any(|it| it.state.attachment().is_some()) {
+                continue;
+            }
+            let sandbox = self.known_sandbox(id)?;
+            self.remove_sandbox(&sandbox).await.doing(|| format!("removing sandbox {}", sandbox.name))?;
+            self.tell(Subject::Sandbox, Action::Destroy, id, &sandbox.name, []);
+            return Ok(());
+        }
+    }
+
+    /// Removes what there is of a sandbox without endpoints; whatever fails stays stored as `Deleting`.
+    pub(super) async fn remove_sandbox(&self, sandbox: &Sandbox) -> Result<()> {
+        let plan = sandbox.state.footprint();
+        let deleting = Sandbox { state: SandboxState::Deleting { plan: plan.clone() }, ..sandbox.clone() };
+        self.put_sandbox(&deleting).await?;
+        self.surroundings.kernel.replace(&plan, &Plan::new()).await?;
+        self.commit(vec![Change::Remove(Key::Sandbox(sandbox.id))]).await
+    }
+
+    /// The sandbox as it is now.
+    pub(super) fn known_sandbox(&self, id: SandboxId) -> Result<Arc<Sandbox>> {
+        let known = self.state().sandboxes.get(&id).cloned();
+        known.ok_or_else(|| Error::not_found(format!("sandbox {} not found", id.short())))
+    }
+
+    fn check_new_sandbox(&self, name: &SandboxName, netns: &SandboxNetns) -> Result<()> {
+        let state = self.state();
+        for other in state.sandboxes.values() {
+            if other.name == *name {
+                return Err(Error::conflict(format!("sandbox with name {name} already exists ({})", other.id.short())));
+            }
+            if other.netns == *netns && *netns != SandboxNetns::Host {
+                return Err(Error::conflict(format!("that network namespace is sandbox {}'s already", other.name)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_sandbox(&self, sandbox: &Sandbox) -> Result<()> {
+        self.commit(vec![Change::Put(Record::Sandbox(sandbox.clone()))]).await
+    }
+}

@@ -1,0 +1,72 @@
+//! What the controller knows: a picture in memory of what the store keeps, changed only by what was committed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::claims::Claim;
+use super::ports::PortTable;
+use super::sandbox_plan::Member;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result};
+use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::network::Network;
+use crate::sandbox::Sandbox;
+use crate::store::{Change, Key, Record};
+
+/// Everything, behind one mutex that is held for look-ups and single changes only.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) networks: BTreeMap<NetworkId, Arc<Network>>,
+    pub(super) endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
+    pub(super) sandboxes: BTreeMap<SandboxId, Arc<Sandbox>>,
+    pub(super) ports: PortTable,
+    pub(super) claims: BTreeSet<Claim>,
+}
+
+impl State {
+    /// Takes over what was committed.
+    pub(super) fn enact(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Put(Record::Network(network)) => drop(self.networks.insert(network.id, Arc::new(network))),
+                Change::Put(Record::Endpoint(endpoint)) => {
+                    drop(self.endpoints.insert(endpoint.id, Arc::new(*endpoint)))
+                }
+                Change::Put(Record::Sandbox(sandbox)) => drop(self.sandboxes.insert(sandbox.id, Arc::new(sandbox))),
+                Change::Remove(Key::Network(id)) => drop(self.networks.remove(&id)),
+                Change::Remove(Key::Endpoint(id)) => drop(self.endpoints.remove(&id)),
+                Change::Remove(Key::Sandbox(id)) => drop(self.sandboxes.remove(&id)),
+            }
+        }
+    }
+
+    /// The endpoint's network; an endpoint without one is a broken invariant, told as an error.
+    pub(super) fn network_of(&self, endpoint: &Endpoint) -> Result<Arc<Network>> {
+        self.networks
+            .get(&endpoint.network)
+            .cloned()
+            .ok_or_else(|| Error::internal(format!("endpoint {} is on a network that is gone", endpoint.name)))
+    }
+
+    /// Every endpoint on a network.
+    pub(super) fn endpoints_on(&self, network: NetworkId) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.values().filter(move |endpoint| endpoint.network == network)
+    }
+
+    /// Every endpoint in a sandbox, or on its way to or from it.
+    pub(super) fn endpoints_in(&self, sandbox: SandboxId) -> impl Iterator<Item = &Arc<Endpoint>> {
+        self.endpoints.values().filter(move |endpoint| endpoint.state.sandbox() == Some(sandbox))
+    }
+
+    /// What a sandbox's plan is made from: every endpoint that is, or is about to be, in force in it, but the one that
+    /// the caller brings or takes away.
+    pub(super) fn members(&self, sandbox: SandboxId, except: Option<EndpointId>) -> Vec<Member<'_>> {
+        let others = self.endpoints_in(sandbox).filter(|endpoint| Some(endpoint.id) != except);
+        let members = others.filter_map(|endpoint| {
+            let attachment = endpoint.state.attachment()?;
+            let network = self.networks.get(&endpoint.network)?;
+            Some(Member { network, endpoint, attachment })
+        });
+        members.collect()
+    }
+}

@@ -1,0 +1,353 @@
+//! A kernel and a store in memory, and a fate that lets any step of theirs fail or be the last one.
+//!
+//! For tests of the controller and of what embeds it. What the fake kernel accepts, the real one accepts: one contract
+//! suite runs on both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::kernel::{Deviation, Disturbance, Drift, Kernel, PORT_TAKEN};
+use crate::plan::Plan;
+use crate::resource::{Namespace, Owner, PublishedPort, Resource};
+use crate::store::{Change, Key, Record, Revision, Store};
+
+/// What becomes of one step among all steps that a fake takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blow {
+    /// The step is refused, and nothing of it done.
+    FailBefore,
+    /// The step is done, and yet answered with an error.
+    FailAfter,
+    /// The process dies before the step: nothing is done from here on.
+    DieBefore,
+    /// The process dies after the step.
+    DieAfter,
+}
+
+/// Counts the steps of all fakes that share it, and strikes once.
+#[derive(Debug, Default)]
+pub struct Fate(Mutex<FateState>);
+
+#[derive(Debug, Default)]
+struct FateState {
+    steps: usize,
+    blow: Option<(usize, Blow)>,
+    dead: bool,
+    told: Vec<String>,
+}
+
+impl Fate {
+    /// A kind one.
+    pub fn kind() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// From now on, lets the step of that number (the next one is 0) be struck.
+    pub fn strike(&self, step: usize, blow: Blow) {
+        *lock(&self.0) = FateState { blow: Some((step, blow)), ..FateState::default() };
+    }
+
+    /// Counts anew, kindly; the dead live again.
+    pub fn relent(&self) {
+        *lock(&self.0) = FateState::default();
+    }
+
+    /// How many steps were taken since it was last told anything.
+    pub fn steps(&self) -> usize {
+        lock(&self.0).steps
+    }
+
+    /// The names of the steps taken since, in order.
+    pub fn told(&self) -> Vec<String> {
+        lock(&self.0).told.clone()
+    }
+
+    /// Whether the process has died.
+    pub fn is_dead(&self) -> bool {
+        lock(&self.0).dead
+    }
+
+    /// Takes a step: runs it unless struck before, and tells an error if struck at all.
+    pub fn step<T>(&self, name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        let mut state = lock(&self.0);
+        let number = state.steps;
+        state.steps += 1;
+        state.told.push(name.to_owned());
+        let blow = state.blow.and_then(|(step, blow)| (step == number).then_some(blow));
+        if state.dead || blow == Some(Blow::DieBefore) {
+            state.dead = true;
+            return Err(Error::internal(format!("{name}: the process is dead")));
+        }
+        state.dead = blow == Some(Blow::DieAfter);
+        drop(state);
+        if blow == Some(Blow::FailBefore) {
+            return Err(Error::internal(format!("{name}: struck before")));
+        }
+        let done = act()?;
+        match blow {
+            Some(_) => Err(Error::internal(format!("{name}: struck after"))),
+            None => Ok(done),
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A host in memory.
+#[derive(Debug)]
+pub struct FakeKernel {
+    fate: Arc<Fate>,
+    state: Mutex<Host>,
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    facts: Facts,
+    present: BTreeMap<String, Resource>,
+    cut_off: BTreeSet<String>,
+    foreign_ports: Vec<(crate::port::Protocol, u16)>,
+}
+
+impl FakeKernel {
+    /// A host of which these things are known.
+    pub fn new(facts: Facts, fate: Arc<Fate>) -> Self {
+        Self { fate, state: Mutex::new(Host { facts, ..Host::default() }) }
+    }
+
+    /// Everything that is there, links that are cut off and not yet reaped as `cut off …`.
+    pub fn snapshot(&self) -> Vec<String> {
+        let host = lock(&self.state);
+        let present = host.present.values().map(|resource| format!("{resource:?}"));
+        present.chain(host.cut_off.iter().map(|link| format!("cut off {link}"))).collect()
+    }
+
+    /// Takes something away behind our back.
+    pub fn lose(&self, resource: &Resource) {
+        lock(&self.state).present.remove(&key(resource));
+    }
+
+    /// Another program takes these ports.
+    pub fn occupy(&self, protocol: crate::port::Protocol, ports: impl IntoIterator<Item = u16>) {
+        lock(&self.state).foreign_ports.extend(ports.into_iter().map(|port| (protocol, port)));
+    }
+
+    /// The machine restarts: nothing is left.
+    pub fn restart(&self) {
+        let mut host = lock(&self.state);
+        host.present.clear();
+        host.cut_off.clear();
+    }
+}
+
+fn key(resource: &Resource) -> String {
+    format!("{:?}", resource.identity())
+}
+
+impl Host {
+    /// Makes one resource, if what it stands on is there.
+    fn make(&mut self, resource: &Resource) -> Result<()> {
+        let needs_namespace = |host: &Host, namespace: &Namespace| match namespace {
+            Namespace::Host => Ok(()),
+            Namespace::At(path) => {
+                let named = |it: &Resource| matches!(it, Resource::Netns(netns) if netns.path == *path);
+                let given = path.starts_with("/proc");
+                let there = given || host.present.values().any(named);
+                there.then_some(()).ok_or_else(|| Error::not_found(format!("no namespace at {}", path.display())))
+            }
+        };
+        let needs_link = |host: &Host, name: &crate::name::IfName| {
+            let named = |it: &Resource| match it {
+                Resource::Bridge(bridge) => bridge.name == *name,
+                Resource::Veth(veth) => veth.name == *name || veth.peer.name == *name,
+                _ => false,
+            };
+            let there = host.present.values().any(named);
+            there.then_some(()).ok_or_else(|| Error::not_found(format!("no link {name}")))
+        };
+        match resource {
+            Resource::Loopback(it) => needs_namespace(self, &it.namespace)?,
+            Resource::Sysctl(it) => needs_namespace(self, &it.namespace)?,
+            Resource::Bridge(it) if it.owner == Owner::User => {
+                self.facts.link(&it.name).ok_or_else(|| Error::not_found(format!("no link {}", it.name)))?;
+            }
+            Resource::Bridge(it) => {
+                if self.facts.link(&it.name).is_some_and(|link| !link.ours) {
+                    return Err(Error::conflict(format!("link {} is a stranger's", it.name)));
+                }
+            }
+            Resource::Veth(it) => {
+                if self.cut_off.contains(&key(resource)) {
+                    return Err(Error::conflict(format!("link {} is cut off and not yet gone", it.name)));
+                }
+                needs_link(self, &it.bridge)?;
+                needs_namespace(self, &it.peer.namespace)?;
+            }
+            Resource::Address(it) => needs_link(self, &it.link)?,
+            Resource::Route(it) => needs_link(self, &it.link)?,
+            Resource::SourceRule(it) => needs_namespace(self, &it.namespace)?,
+            Resource::PublishedPort(it) => self.hold(it)?,
+            Resource::FirewallNetwork(_) => {
+                self.present.get("FirewallBase").ok_or_else(|| Error::not_found("no firewall table"))?;
+            }
+            Resource::Netns(_) | Resource::FirewallBase | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {}
+        }
+        self.present.insert(key(resource), resource.clone());
+        Ok(())
+    }
+
+    fn hold(&self, port: &PublishedPort) -> Result<()> {
+        let mut ports = port.host.ports();
+        match ports.find(|number| self.foreign_ports.contains(&(port.protocol, *number))) {
+            Some(taken) => {
+                Err(Error::conflict(format!("{PORT_TAKEN}{taken}/{} is taken by another program", port.protocol)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn unmake(&mut self, resource: &Resource) {
+        let key = key(resource);
+        let was = self.present.remove(&key);
+        if let (Some(Resource::Veth(veth)), Resource::Veth(_)) = (&was, resource) {
+            // With the link go the sandbox end's addresses and routes.
+            let (namespace, peer) = (veth.peer.namespace.clone(), veth.peer.name.clone());
+            self.present.retain(|_, it| match it {
+                Resource::Address(it) => (&it.namespace, &it.link) != (&namespace, &peer),
+                Resource::Route(it) => (&it.namespace, &it.link) != (&namespace, &peer),
+                _ => true,
+            });
+            self.cut_off.insert(key);
+        }
+        if let Resource::Netns(netns) = resource {
+            let inside = |it: &Resource| match it {
+                Resource::Loopback(it) => it.namespace == Namespace::At(netns.path.clone()),
+                Resource::Sysctl(it) => it.namespace == Namespace::At(netns.path.clone()),
+                Resource::Address(it) => it.namespace == Namespace::At(netns.path.clone()),
+                Resource::Route(it) => it.namespace == Namespace::At(netns.path.clone()),
+                Resource::SourceRule(it) => it.namespace == Namespace::At(netns.path.clone()),
+                Resource::Veth(it) => it.peer.namespace == Namespace::At(netns.path.clone()),
+                _ => false,
+            };
+            self.present.retain(|_, it| !inside(it));
+        }
+    }
+}
+
+#[async_trait]
+impl Kernel for FakeKernel {
+    async fn facts(&self) -> Result<Facts> {
+        self.fate.step("facts", || Ok(lock(&self.state).facts.clone()))
+    }
+
+    async fn replace(&self, from: &Plan, to: &Plan) -> Result<()> {
+        let difference = from.difference(to);
+        for resource in difference.added.iter().copied().chain(difference.changed.iter().map(|(_, after)| *after)) {
+            self.fate.step(&format!("make {}", key(resource)), || lock(&self.state).make(resource))?;
+        }
+        let mut errors = Vec::new();
+        for resource in difference.removed {
+            let removed = self.fate.step(&format!("remove {}", key(resource)), || {
+                lock(&self.state).unmake(resource);
+                Ok(())
+            });
+            errors.extend(removed.err());
+        }
+        Error::several(errors).map_or(Ok(()), Err)
+    }
+
+    async fn reap(&self, _gone: &[Plan]) -> Result<()> {
+        self.fate.step("reap", || {
+            lock(&self.state).cut_off.clear();
+            Ok(())
+        })
+    }
+
+    async fn restore(&self, plans: &[Plan]) -> Vec<Result<()>> {
+        let mut outcomes = Vec::new();
+        for plan in plans {
+            outcomes.push(plan.resources().iter().try_for_each(|resource| {
+                self.fate.step(&format!("restore {}", key(resource)), || lock(&self.state).make(resource))
+            }));
+        }
+        outcomes
+    }
+
+    async fn verify(&self, plan: &Plan) -> Result<Vec<Drift>> {
+        let host = lock(&self.state);
+        let drift = |resource: &Resource| {
+            let deviation = match host.present.get(&key(resource)) {
+                None => Deviation::Missing,
+                Some(there) if there != resource => Deviation::Altered,
+                Some(_) => return None,
+            };
+            Some(Drift { resource: key(resource), deviation, detail: String::new() })
+        };
+        Ok(plan.resources().iter().filter_map(drift).collect())
+    }
+
+    async fn sweep(&self, keep: &[Plan]) -> Result<Vec<String>> {
+        let kept: BTreeSet<String> = keep.iter().flat_map(|plan| plan.resources().iter().map(key)).collect();
+        self.fate.step("sweep", || {
+            let mut host = lock(&self.state);
+            let swept: Vec<String> = host.present.keys().filter(|key| !kept.contains(*key)).cloned().collect();
+            host.present.retain(|key, _| kept.contains(key));
+            host.cut_off.clear();
+            Ok(swept)
+        })
+    }
+
+    async fn disturbed(&self) -> Option<Disturbance> {
+        None
+    }
+}
+
+/// A store in memory.
+#[derive(Debug)]
+pub struct FakeStore {
+    fate: Arc<Fate>,
+    records: Mutex<BTreeMap<Key, Record>>,
+}
+
+impl FakeStore {
+    /// An empty one.
+    pub fn new(fate: Arc<Fate>) -> Self {
+        Self { fate, records: Mutex::default() }
+    }
+
+    /// Every record.
+    pub fn snapshot(&self) -> Vec<Record> {
+        lock(&self.records).values().cloned().collect()
+    }
+
+    /// The machine restarts: what lived as long as the kernel's state is gone.
+    pub fn restart(&self) {
+        let mut records = lock(&self.records);
+        *records = records.iter().filter_map(|(key, record)| Some((*key, record.durable()?))).collect();
+    }
+}
+
+#[async_trait]
+impl Store for FakeStore {
+    async fn commit(&self, changes: &[Change], _expected: &[(Key, Revision)]) -> Result<Revision> {
+        self.fate.step("commit", || {
+            let mut records = lock(&self.records);
+            for change in changes {
+                match change {
+                    Change::Put(record) => records.insert(record.key(), record.clone()),
+                    Change::Remove(key) => records.remove(key),
+                };
+            }
+            Ok(Revision::default())
+        })
+    }
+
+    async fn load(&self) -> Result<Vec<(Record, Revision)>> {
+        self.fate.step("load", || Ok(self.snapshot().into_iter().map(|record| (record, Revision::default())).collect()))
+    }
+}

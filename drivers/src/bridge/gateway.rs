@@ -1,0 +1,61 @@
+//! The network's own addresses, which its bridge bears.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use trestle_core::facts::{Facts, LinkFact};
+use trestle_core::network::{Network, Pool};
+use trestle_core::resource::{Address, Bridge, Namespace, Owner, Resource};
+use trestle_core::{Error, Result};
+
+/// The pool's gateway on the bridge. `None` where a user's bridge has it already, and where an internal network has no
+/// gateway at all; no other network can do without.
+pub(super) fn address(network: &Network, pool: &Pool, bridge: &Bridge, facts: &Facts) -> Result<Option<Resource>> {
+    let Pool { subnet, .. } = pool;
+    let Some(gateway) = pool.gateway else {
+        return match network.internal {
+            true => Ok(None),
+            false => Err(Error::invalid(format!("subnet {subnet} has no gateway, which a bridge network needs"))),
+        };
+    };
+    if !subnet.contains(&gateway) {
+        return Err(Error::invalid(format!("gateway {gateway} is not in subnet {subnet}")));
+    }
+    check_nowhere_else(gateway, bridge, facts)?;
+    if bridge.owner == Owner::User && has_it(bridge, gateway, subnet, facts)? {
+        return Ok(None);
+    }
+    let address =
+        IpNet::new(gateway, subnet.prefix_len()).expect("a prefix of the same family is as long as it may be");
+    Ok(Some(Resource::Address(Address { namespace: Namespace::Host, link: bridge.name.clone(), address })))
+}
+
+/// Whether a user's bridge has the address, and with it a route to the whole subnet. With a route to less it is in the
+/// way: IPv6 takes no address twice on one link, whatever the prefix.
+fn has_it(bridge: &Bridge, gateway: IpAddr, subnet: &IpNet, facts: &Facts) -> Result<bool> {
+    let addresses = facts.link(&bridge.name).map_or(&[][..], |link| &link.addresses);
+    match addresses.iter().find(|there| there.addr() == gateway) {
+        None => Ok(false),
+        Some(there) if there.contains(subnet) => Ok(true),
+        Some(there) => Err(Error::conflict(format!(
+            "bridge {}, which is not Trestle's, has {there}, and the network needs {gateway}/{}: change it there",
+            bridge.name,
+            subnet.prefix_len()
+        ))),
+    }
+}
+
+/// An address that another link has can't lead to this one. Link-local addresses are each link's own.
+fn check_nowhere_else(gateway: IpAddr, bridge: &Bridge, facts: &Facts) -> Result<()> {
+    if matches!(gateway, IpAddr::V6(address) if address.is_unicast_link_local()) {
+        return Ok(());
+    }
+    let has_it = |link: &&LinkFact| link.name != bridge.name && link.addresses.iter().any(|it| it.addr() == gateway);
+    match facts.links.iter().find(has_it) {
+        None => Ok(()),
+        Some(link) => Err(Error::conflict(format!(
+            "gateway {gateway} is an address of link {} already: choose another gateway or subnet",
+            link.name
+        ))),
+    }
+}
