@@ -14,7 +14,11 @@
 
 #![deny(unsafe_code)]
 
+pub mod daemon;
+pub mod front;
 pub mod host;
+pub mod landscape;
+pub mod library;
 pub mod namespace;
 pub mod privileges;
 pub mod process;
