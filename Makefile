@@ -23,8 +23,7 @@ build: setup
 	$(CARGO) build --package trestle --bins
 
 demo: build
-	$(CARGO) build --quiet --package trestle-tests --bin demo
-	@TRESTLE_PROGRAMS_ARE_BUILT=1 target/debug/demo
+	@TRESTLE_PROGRAMS_ARE_BUILT=1 $(CARGO) run --quiet --package trestle-tests --bin demo
 
 test: build
 	TRESTLE_PROGRAMS_ARE_BUILT=1 $(CARGO) test --workspace

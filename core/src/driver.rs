@@ -59,11 +59,6 @@ pub trait Driver: Send + Sync {
     /// What publishes these ports of the endpoint. Asked anew for the whole set whenever it changes.
     async fn publish(&self, network: &Network, endpoint: &Endpoint, ports: &[PortBinding]) -> Result<Plan>;
 
-    /// What the names of the network's links in sandboxes begin with; a number follows.
-    fn interface_prefix(&self, _network: &Network) -> String {
-        "eth".to_owned()
-    }
-
     /// The endpoint is out of its sandbox. Called again until it succeeds.
     async fn leave(&self, network: &Network, endpoint: &Endpoint) -> Result<()>;
 }

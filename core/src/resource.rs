@@ -264,6 +264,11 @@ pub enum Identity<'a> {
 }
 
 impl Resource {
+    /// Whether several networks may want the very same one; it lives until the last of them lets go.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::FirewallBase | Self::Sysctl(_))
+    }
+
     /// What makes it itself.
     pub fn identity(&self) -> Identity<'_> {
         match self {

@@ -83,7 +83,7 @@ impl<T> Value<T> {
         match self {
             Self::Flag(field) => *field(options) = flag(text).map_err(wrong)?,
             Self::Declared(field) => *field(options) = Some(flag(text).map_err(wrong)?),
-            Self::Link(field) => *field(options) = Some(IfName::try_from(text)?),
+            Self::Link(field) => *field(options) = Some(link(text, self.allowed())?),
             Self::Prefix(field) => *field(options) = prefix(text).map_err(wrong)?,
             Self::HostAddress(field) => *field(options) = host_address(text).map_err(wrong)?,
             Self::Mtu(field) => *field(options) = Some(mtu(text).map_err(wrong)?),
@@ -103,6 +103,11 @@ fn flag(text: &str) -> Result<bool, Wrong> {
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         _ => Err(Wrong),
     }
+}
+
+/// A link's name knows best what is wrong with it.
+fn link(text: &str, allowed: &str) -> Result<IfName> {
+    IfName::try_from(text).map_err(|error| Error::invalid(format!("{}; allowed: {allowed}", error.cause())))
 }
 
 fn prefix(text: &str) -> Result<String, Wrong> {

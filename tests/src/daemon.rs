@@ -5,7 +5,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -15,7 +15,11 @@ use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRe
 
 use crate::front::{Front, Place, Result};
 use crate::host::Host;
+use crate::landscape::Container;
 use crate::process::Process;
+
+/// The exit code of `trestle verify` when something is not as it should be.
+const AMISS: i32 = 6;
 
 /// A daemon on a host, and its command line.
 pub struct Daemon {
@@ -67,27 +71,43 @@ impl Daemon {
 
     /// Runs the command line; what it printed, or what it complained of.
     pub fn trestle<S: AsRef<str>>(&self, arguments: &[S]) -> Result<String> {
-        let socket = format!("unix://{}", self.host.exec_root().join("trestle.sock").display());
-        let mut command = Command::new(program("trestle"));
-        command.arg("--host").arg(socket).args(arguments.iter().map(AsRef::as_ref));
-        let output = self.host.run(|| command.output()).map_err(|error| format!("running trestle: {error}"))?;
+        let output = self.run(arguments)?;
         match output.status.success() {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
         }
     }
 
-    /// The same, with the answer read as JSON.
-    fn json<S: AsRef<str>>(&self, arguments: &[S]) -> Result<Value> {
-        let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).chain(["--format", "json"]).collect();
-        let text = self.trestle(&arguments)?;
-        serde_json::from_str(&text).map_err(|error| format!("trestle {}: {error} in {text:?}", arguments.join(" ")))
+    fn run<S: AsRef<str>>(&self, arguments: &[S]) -> Result<Output> {
+        let socket = format!("unix://{}", self.host.exec_root().join("trestle.sock").display());
+        let mut command = Command::new(program("trestle"));
+        command.arg("--host").arg(socket).args(arguments.iter().map(AsRef::as_ref));
+        self.host.run(|| command.output()).map_err(|error| format!("running trestle: {error}"))
+    }
+
+    /// All about one object.
+    fn inspect(&self, noun: &str, object: &str) -> Result<Value> {
+        let found = read_json(&self.trestle(&[noun, "inspect", object])?)?;
+        found.get(0).cloned().ok_or_else(|| format!("{noun} {object} is not in {found}"))
+    }
+
+    /// A container that was made by its commands: a sandbox and its endpoint of the same name on a network.
+    pub fn container(&self, name: &str, network: &str) -> Result<Container> {
+        let namespace = self.host.namespace_at(&self.namespace_file(name)?);
+        let place = self.place(&format!("{network}/{name}"), network)?;
+        Ok(Container { name: name.into(), namespace, places: [(network.to_owned(), place)].into() })
+    }
+
+    fn namespace_file(&self, sandbox: &str) -> Result<PathBuf> {
+        let sandbox = self.inspect("sandbox", sandbox)?;
+        let path = sandbox["namespace"].as_str();
+        path.map(PathBuf::from).ok_or_else(|| format!("no namespace in {sandbox}"))
     }
 
     /// What an endpoint is like, by `NETWORK/NAME` or id.
     fn place(&self, endpoint: &str, network: &str) -> Result<Place> {
-        let endpoint = self.json(&["endpoint", "inspect", endpoint])?;
-        let network = self.json(&["network", "inspect", network])?;
+        let endpoint = self.inspect("endpoint", endpoint)?;
+        let network = self.inspect("network", network)?;
         let pools = network["pools"].as_array().into_iter().flatten();
         Ok(Place {
             v4: address(&endpoint["ipv4"]).and_then(|address| match address {
@@ -130,13 +150,11 @@ impl Front for Daemon {
             NetnsRequest::Make => {}
             NetnsRequest::Path(path) => arguments.extend(["--netns".into(), path.display().to_string()]),
             NetnsRequest::Pid(pid) => arguments.extend(["--pid".into(), pid.to_string()]),
-            NetnsRequest::Host => arguments.push("--host-network".into()),
+            NetnsRequest::Host => arguments.push("--host-namespace".into()),
         }
         arguments.push(name.into());
         self.trestle(&arguments)?;
-        let sandbox = self.json(&["sandbox", "inspect", name])?;
-        let path = sandbox["path"].as_str().or(sandbox["netns"].as_str()).or(sandbox["netns"]["path"].as_str());
-        path.map(PathBuf::from).ok_or_else(|| format!("no namespace in {sandbox}"))
+        self.namespace_file(name)
     }
 
     fn delete_sandbox(&self, sandbox: &str) -> Result<()> {
@@ -152,40 +170,49 @@ impl Front for Daemon {
         flag("--ip", request.v4.map(|address| address.to_string()));
         flag("--ip6", request.v6.map(|address| address.to_string()));
         flag("--mac-address", request.mac.map(|mac| mac.to_string()));
+        arguments.extend(request.primary.then(|| "--primary".to_owned()));
+        let mut flag = |name: &str, value: Option<String>| {
+            arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
         flag("--interface", request.interface.as_ref().map(ToString::to_string));
-        flag("--priority", Some(request.priority.to_string()).filter(|_| request.priority != 0));
+        flag("--gw-priority", Some(request.priority.to_string()).filter(|_| request.priority != 0));
         request.ports.iter().for_each(|port| flag("-p", Some(port.to_string())));
         request.exposed.iter().for_each(|port| flag("--expose", Some(port.to_string())));
-        arguments.extend([sandbox.to_owned(), request.network.clone()]);
+        arguments.extend([request.network.clone(), sandbox.to_owned()]);
         self.trestle(&arguments)?;
         let name = request.name.as_ref().map_or_else(|| sandbox.to_owned(), ToString::to_string);
         self.place(&format!("{}/{name}", request.network), &request.network)
     }
 
     fn disconnect(&self, sandbox: &str, network: &str) -> Result<()> {
-        self.trestle(&["disconnect", sandbox, network]).map(drop)
+        self.trestle(&["disconnect", network, sandbox]).map(drop)
     }
 
     fn publish(&self, endpoint: &str, port: &str) -> Result<Vec<String>> {
         self.trestle(&["endpoint", "publish", endpoint, port])?;
-        Ok(texts(&self.json(&["endpoint", "inspect", endpoint])?["published"]))
+        Ok(texts(&self.inspect("endpoint", endpoint)?["published"]))
     }
 
     fn unpublish(&self, endpoint: &str, port: &str) -> Result<Vec<String>> {
         self.trestle(&["endpoint", "unpublish", endpoint, port])?;
-        Ok(texts(&self.json(&["endpoint", "inspect", endpoint])?["published"]))
+        Ok(texts(&self.inspect("endpoint", endpoint)?["published"]))
     }
 
     fn verify(&self) -> Result<Vec<String>> {
-        let drifts = self.json(&["network", "verify"])?;
-        let drifts = drifts.as_array().or(drifts["drifts"].as_array()).ok_or_else(|| format!("no list: {drifts}"))?;
+        let output = self.run(&["verify", "--format", "json"])?;
+        if !output.status.success() && output.status.code() != Some(AMISS) {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        let answer = read_json(&String::from_utf8_lossy(&output.stdout))?;
+        let drifts = answer["drifts"].as_array().ok_or_else(|| format!("no list: {answer}"))?;
+        assert_eq!(output.status.success(), drifts.is_empty(), "the exit code tells whether something is amiss");
         Ok(drifts.iter().map(ToString::to_string).collect())
     }
 
     fn objects(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for noun in ["network", "endpoint", "sandbox"] {
-            let list = self.json(&[noun, "ls"])?;
+            let list = read_json(&self.trestle(&[noun, "ls", "--format", "json"])?)?;
             for object in list.as_array().ok_or_else(|| format!("no list: {list}"))? {
                 let name = object["name"].as_str().unwrap_or_default();
                 names.push(match object["network"]["name"].as_str() {
@@ -277,6 +304,10 @@ fn build() -> PathBuf {
 fn address(value: &Value) -> Option<IpAddr> {
     let text = value.as_str()?;
     text.parse::<IpNet>().map(|net| net.addr()).or_else(|_| text.parse()).ok()
+}
+
+fn read_json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| format!("{error} in {text:?}"))
 }
 
 fn texts(value: &Value) -> Vec<String> {

@@ -22,7 +22,7 @@ pub trait Front: Send + Sync {
     /// `trestle network rm`.
     fn delete_network(&self, network: &str) -> Result<()>;
 
-    /// `trestle network plan`: what would be made, as text.
+    /// `trestle network create --dry-run`: what would be made, as text.
     fn plan_network(&self, request: &NetworkRequest) -> Result<String>;
 
     /// `trestle sandbox create`; the file of the sandbox's namespace.
@@ -43,7 +43,7 @@ pub trait Front: Send + Sync {
     /// `trestle endpoint unpublish`; everything that is published then.
     fn unpublish(&self, endpoint: &str, port: &str) -> Result<Vec<String>>;
 
-    /// `trestle network verify` over all networks; what is not as it should be, a line each.
+    /// `trestle verify`: what is not as it should be, a line each.
     fn verify(&self) -> Result<Vec<String>>;
 
     /// The names of all networks, endpoints (`NETWORK/NAME`) and sandboxes, sorted.

@@ -131,7 +131,8 @@ impl Landscape {
 pub fn hosts(mtu: u32) -> (Arc<Host>, Host) {
     let (router, outside) = (Host::new("router"), Host::new("outside"));
     let [outside_v4, outside_v6, router_v4, router_v6] =
-        [(OUTSIDE[0], 24), (OUTSIDE[1], 64), (ROUTER[0], 24), (ROUTER[1], 64)].map(|(ip, length)| format!("{ip}/{length}"));
+        [(OUTSIDE[0], 24), (OUTSIDE[1], 64), (ROUTER[0], 24), (ROUTER[1], 64)]
+            .map(|(ip, length)| format!("{ip}/{length}"));
     wire::lay(
         End { host: &outside, link: "uplink", addresses: &[&outside_v4, &outside_v6] },
         End { host: &router, link: "uplink", addresses: &[&router_v4, &router_v6] },

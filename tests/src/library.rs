@@ -173,9 +173,8 @@ async fn open(data_root: PathBuf, exec_root: PathBuf) -> trestle_core::Result<Co
     let kernel = LinuxKernel::open(options)?;
     let [a, b, c, d] = instance.to_be_bytes();
     let pools = DefaultPools::new(Vec::new(), [a, b, c, d, 0])?;
-    let registry = Registry::new()
-        .with_ipam("default", Arc::new(DefaultIpam::new(pools)))
-        .with_ipam("null", Arc::new(NullIpam));
+    let registry =
+        Registry::new().with_ipam("default", Arc::new(DefaultIpam::new(pools))).with_ipam("null", Arc::new(NullIpam));
     let registry = builtin().into_iter().fold(registry, |registry, (name, driver)| registry.with_driver(name, driver));
     let surroundings = Surroundings {
         kernel: Arc::new(kernel),

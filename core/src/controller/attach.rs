@@ -8,7 +8,7 @@ use super::endpoints::Reservation;
 use super::ports::Clash;
 use super::request::EndpointRequest;
 use super::sandbox_plan::{FIRST_TABLE, Member, sandbox_plan, together};
-use crate::driver::{Driver, Ports, Slot};
+use crate::driver::{Driver, InterfaceName, Ports, Slot};
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Lifetime, Plans};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
@@ -53,7 +53,8 @@ impl Inner {
         let planned = async {
             let _sandbox = self.take(Claim::Sandbox(sandbox)).await;
             let sandbox = self.ready_sandbox(sandbox)?;
-            let ports = self.promise_ports(&place.endpoint, &place.endpoint.wanted)?;
+            let ports =
+                self.promise_ports(place.driver.as_ref(), &place.network, &place.endpoint, &place.endpoint.wanted)?;
             let attachment = self.ask(&place, &sandbox, ports).await;
             self.state().ports.release_all(place.endpoint.id);
             let attachment = attachment?;
@@ -105,7 +106,8 @@ impl Inner {
             place.endpoint.state = EndpointState::Joining { sandbox: sandbox.id };
             self.commit(vec![Change::Put(Record::Endpoint(Box::new(place.endpoint.clone())))]).await?;
         }
-        let ports = self.promise_ports(&place.endpoint, &place.endpoint.wanted)?;
+        let ports =
+            self.promise_ports(place.driver.as_ref(), &place.network, &place.endpoint, &place.endpoint.wanted)?;
         let attachment = self.ask(place, &sandbox, ports).await?;
         let before = sandbox.state.footprint();
         let after = self.sandbox_with(&sandbox, &place.network, &place.endpoint, &attachment);
@@ -174,20 +176,21 @@ impl Inner {
         let has_name = |name: &IfName| others.iter().any(|it| it.state.interface() == Some(name));
         let has_table = |table: u32| others.iter().any(|it| it.state.attachment().is_some_and(|it| it.table == table));
         let table = (FIRST_TABLE..).find(|table| !has_table(*table)).expect("there are more tables than endpoints");
-        if let Some(wish) = &endpoint.interface {
-            return match has_name(wish) {
-                true => Err(Error::conflict(format!("sandbox {} has a link {wish} already", sandbox.name))),
-                false => Ok((wish.clone(), table)),
-            };
-        }
-        let prefix = driver.interface_prefix(network);
-        for number in 0.. {
-            let name = IfName::try_from(format!("{prefix}{number}"))?;
-            if !has_name(&name) {
-                return Ok((name, table));
+        let wish = match &endpoint.interface {
+            Some(name) => InterfaceName::Exactly(name.clone()),
+            None => driver.interface_name(network, endpoint),
+        };
+        match wish {
+            InterfaceName::Exactly(name) if has_name(&name) => {
+                Err(Error::conflict(format!("sandbox {} has a link {name} already", sandbox.name)))
+            }
+            InterfaceName::Exactly(name) => Ok((name, table)),
+            InterfaceName::Numbered(prefix) => {
+                let mut names = (0..=others.len()).map(|number| IfName::try_from(format!("{prefix}{number}")));
+                let free = names.find(|name| name.as_ref().map_or(true, |name| !has_name(name)));
+                Ok((free.expect("one name more than there are links is free")?, table))
             }
         }
-        Err(Error::exhausted(format!("sandbox {} has no free link name", sandbox.name)))
     }
 
     /// The sandbox's plan once this endpoint is in it.
@@ -209,10 +212,19 @@ impl Inner {
         sandbox_plan(&sandbox.netns, &self.state().members(sandbox.id, Some(endpoint)))
     }
 
-    /// Promises ports to an endpoint, or says who has them.
-    pub(super) fn promise_ports(&self, endpoint: &Endpoint, wanted: &[PortRequest]) -> Result<Vec<PortBinding>> {
+    /// Promises ports to an endpoint, or says who has them. Where a request names no address, the network may.
+    pub(super) fn promise_ports(
+        &self,
+        driver: &dyn Driver,
+        network: &Network,
+        endpoint: &Endpoint,
+        wanted: &[PortRequest],
+    ) -> Result<Vec<PortBinding>> {
+        let default = driver.default_address(network);
+        let placed = |port: &PortRequest| PortRequest { address: port.address.or(default), ..port.clone() };
+        let wanted: Vec<PortRequest> = wanted.iter().map(placed).collect();
         let mut state = self.state();
-        state.ports.reserve(endpoint.id, wanted, self.config.ephemeral).map_err(|clash| match clash {
+        state.ports.reserve(endpoint.id, &wanted, self.config.ephemeral).map_err(|clash| match clash {
             Clash::NoneFree { wanted } => {
                 Error::exhausted(format!("publishing {wanted}: every port of the range is taken"))
             }
@@ -233,7 +245,8 @@ impl Inner {
     pub(super) fn ready_sandbox(&self, id: SandboxId) -> Result<Arc<Sandbox>> {
         let sandbox = self.known_sandbox(id)?;
         match sandbox.state {
-            SandboxState::Ready { .. } => Ok(sandbox),
+            // Between two plans with nobody at work on it: the end of a change could not be stored.
+            SandboxState::Ready { .. } | SandboxState::Changing { .. } => Ok(sandbox),
             _ => Err(Error::conflict(format!("sandbox {} is being removed", sandbox.name))),
         }
     }

@@ -48,10 +48,18 @@ impl Inner {
     }
 
     /// Stores all changes or none; only then does anybody see them.
+    ///
+    /// A commit that is answered with an error may have been stored all the same, so what stood before is put back.
     pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<()> {
-        self.surroundings.store.commit(&changes, &[]).await?;
-        self.state().enact(changes);
-        Ok(())
+        let Err(cause) = self.surroundings.store.commit(&changes, &[]).await else {
+            self.state().enact(changes);
+            return Ok(());
+        };
+        let before = self.state().records_before(&changes);
+        if let Err(error) = self.surroundings.store.commit(&before, &[]).await {
+            tracing::error!(%error, "the store neither takes a change nor takes it back");
+        }
+        Err(cause)
     }
 
     /// Runs work to its end on a task of its own and waits for it: whoever asked may go away meanwhile.

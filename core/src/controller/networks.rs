@@ -1,5 +1,6 @@
 //! Creating and removing networks.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::id::NetworkId;
 use crate::ipam::{AddressRequest, Family, Ipam, PoolRequest, Purpose};
 use crate::network::{Network, NetworkState, Pool};
 use crate::plan::Plan;
+use crate::resource::{Identity, Resource};
 use crate::store::{Change, Key, Record};
 
 impl Inner {
@@ -172,14 +174,42 @@ impl Inner {
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
         let plan = driver.create_network(network, facts).await?;
         let _shared = self.take(Claim::Shared).await;
+        self.check_nobody_else_has(&plan)?;
         self.put_network(network, NetworkState::Creating { plan: plan.clone() }).await?;
         self.surroundings.kernel.apply(&plan).await?;
         self.put_network(network, NetworkState::Ready { plan }).await
     }
 
+    /// Two networks can't lay hands on one link: each would undo what the other does.
+    fn check_nobody_else_has(&self, plan: &Plan) -> Result<()> {
+        let own: BTreeSet<Identity<'_>> =
+            plan.resources().iter().filter(|it| !it.is_shared()).map(Resource::identity).collect();
+        let state = self.state();
+        let has_one = |network: &&Arc<Network>| {
+            network.state.plan().resources().iter().any(|resource| own.contains(&resource.identity()))
+        };
+        match state.networks.values().find(has_one) {
+            Some(other) => Err(Error::conflict(format!("network {} has that bridge already", other.name))),
+            None => Ok(()),
+        }
+    }
+
     async fn put_network(&self, network: &mut Network, state: NetworkState) -> Result<()> {
         network.state = state;
         self.commit(vec![Change::Put(Record::Network(network.clone()))]).await
+    }
+
+    /// Goes on removing networks whose removal was begun and that nobody has in hand. Goes on over errors.
+    pub(super) async fn finish_networks(self: &Arc<Self>) -> Result<()> {
+        let is_going = |it: &&Arc<Network>| matches!(it.state, NetworkState::Deleting { .. });
+        let going: Vec<NetworkId> = self.state().networks.values().filter(is_going).map(|it| it.id).collect();
+        let mut errors = Vec::new();
+        for id in going {
+            let Some(_network) = self.try_take(Claim::Network(id)) else { continue };
+            let Some(network) = self.state().networks.get(&id).cloned() else { continue };
+            errors.extend(self.dismantle(Network::clone(&network)).await.err());
+        }
+        Error::several(errors).map_or(Ok(()), Err)
     }
 
     /// Removes whatever there is of a network; goes on over errors. What fails is stored as `Deleting`.
@@ -202,9 +232,12 @@ impl Inner {
         errors.extend(driver.delete_network(&network).await.err());
         if errors.is_empty() {
             errors.extend(release_pools(ipam.as_ref(), &network.pools).await.err());
-            if self.state().networks.contains_key(&network.id) {
-                errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());
-            }
+        }
+        if errors.is_empty() && self.state().networks.contains_key(&network.id) {
+            errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());
+        }
+        if !errors.is_empty() {
+            self.owing.notify_one();
         }
         Error::several(errors).map_or(Ok(()), Err)
     }
@@ -229,30 +262,27 @@ fn families(request: &NetworkRequest) -> Vec<Family> {
 /// Leases a pool with its gateway and auxiliary addresses; what is on lease stands in `pools` at every moment.
 async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>, pools: &mut Vec<Pool>) -> Result<()> {
     let lease = ipam.request_pool(ask).await?;
-    let mut pool = Pool {
-        id: lease.id,
-        subnet: lease.subnet,
+    let (id, subnet) = (lease.id, lease.subnet);
+    let wanted = wish.and_then(|wish| wish.gateway);
+    pools.push(Pool {
+        id: id.clone(),
+        subnet,
         range: ask.range,
         gateway: lease.gateway,
         auxiliary: Default::default(),
-    };
-    pools.push(pool.clone());
-    let wanted = wish.and_then(|wish| wish.gateway);
+    });
+    let pool = pools.last_mut().expect("it was just added");
     if pool.gateway.is_none() || wanted.is_some() {
         let gateway = AddressRequest { wanted, purpose: Purpose::Gateway };
-        let address = ipam
-            .request_address(&pool.id, &gateway)
-            .await
-            .doing(|| format!("choosing the gateway of {}", pool.subnet))?;
+        let address =
+            ipam.request_address(&id, &gateway).await.doing(|| format!("choosing the gateway of {subnet}"))?;
         pool.gateway = Some(address.addr());
     }
     for (name, address) in wish.iter().flat_map(|wish| &wish.auxiliary) {
         let auxiliary = AddressRequest { wanted: Some(*address), purpose: Purpose::Auxiliary };
-        ipam.request_address(&pool.id, &auxiliary).await.doing(|| format!("keeping the auxiliary address {name}"))?;
+        ipam.request_address(&id, &auxiliary).await.doing(|| format!("keeping the auxiliary address {name}"))?;
         pool.auxiliary.insert(name.clone(), *address);
     }
-    pools.pop();
-    pools.push(pool);
     Ok(())
 }
 

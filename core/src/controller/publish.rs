@@ -29,9 +29,11 @@ impl Inner {
         let EndpointState::Attached(now) = &endpoint.state else { return self.want(&endpoint, wanted).await };
         let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
         let tries = if ports.iter().any(|port| port.host == HostPorts::Ephemeral) { TRIES } else { 1 };
+        let network = self.state().network_of(&endpoint)?;
+        let driver = self.surroundings.registry.driver(&network.driver)?;
         let mut outcome = Err(Error::internal("no try was made"));
         for _ in 0..tries {
-            let added = self.promise_ports(&endpoint, &ports)?;
+            let added = self.promise_ports(driver.as_ref(), &network, &endpoint, &ports)?;
             let all = now.ports.iter().chain(&added).cloned().collect();
             outcome = self.change_ports(&endpoint, now, all, &wanted).await;
             match &outcome {

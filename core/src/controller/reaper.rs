@@ -40,13 +40,12 @@ impl Inner {
         };
         let in_hand: BTreeMap<EndpointId, Held> =
             owing.into_iter().filter_map(|id| Some((id, self.try_take(Claim::Endpoint(id))?))).collect();
-        match self.pay(in_hand.keys().copied().collect()).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "something is still owed");
-                false
-            }
-        }
+        let paid = self.pay(in_hand.keys().copied().collect()).await;
+        let finished = self.finish_sandboxes().await;
+        let removed = self.finish_networks().await;
+        let errors: Vec<Error> = [paid.err(), finished.err(), removed.err()].into_iter().flatten().collect();
+        errors.iter().for_each(|error| tracing::warn!(%error, "something is still owed"));
+        errors.is_empty()
     }
 
     /// Waits until these endpoints owe nothing: all at once where nobody has them in hand, else when they are let go.
@@ -56,12 +55,16 @@ impl Inner {
         }
         self.reap().await;
         for id in ids {
-            if self.debt(id).is_none() {
-                continue;
-            }
-            let _endpoint = self.take(Claim::Endpoint(id)).await;
-            if let Err(error) = self.pay(vec![id]).await {
-                tracing::warn!(%error, "something is still owed");
+            while self.debt(id).is_some() {
+                let freed = self.freed.notified();
+                let Some(_endpoint) = self.try_take(Claim::Endpoint(id)) else {
+                    freed.await;
+                    continue;
+                };
+                if let Err(error) = self.pay(vec![id]).await {
+                    tracing::warn!(%error, "something is still owed");
+                }
+                break;
             }
         }
     }
@@ -101,6 +104,8 @@ impl Inner {
         for debt in debts {
             errors.extend(self.close(debt).await.err());
         }
+        // Whoever hurries an endpoint waits for its debts to be paid, not for it to be let go.
+        self.freed.notify_waiters();
         Error::several(errors).map_or(Ok(()), Err)
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Inner;
-use super::sandbox_plan::{sandbox_plan, together};
+use super::sandbox_plan::together;
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Lifetime, Owed, Plans};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::id::{NetworkId, SandboxId};
@@ -27,6 +27,7 @@ impl Inner {
         self.state().enact(records.into_iter().map(|(record, _)| Change::Put(record)).collect());
         self.lease_again().await;
         self.finish_states().await?;
+        report("finishing with a sandbox", self.finish_sandboxes().await);
         self.forget_orphans().await?;
         self.restore().await;
         self.reap().await;
@@ -90,7 +91,7 @@ impl Inner {
     }
 
     /// Every state that stands between two others is brought to the one that it falls to.
-    async fn finish_states(&self) -> Result<()> {
+    async fn finish_states(self: &Arc<Self>) -> Result<()> {
         let endpoints: Vec<Arc<Endpoint>> = self.state().endpoints.values().cloned().collect();
         let mut changes = Vec::new();
         for endpoint in &endpoints {
@@ -134,10 +135,7 @@ impl Inner {
             };
             changes.push(Change::Put(Record::Endpoint(Box::new(Endpoint { state, ..Endpoint::clone(endpoint) }))));
         }
-        if !changes.is_empty() {
-            self.commit(changes).await?;
-        }
-        self.finish_sandboxes().await
+        if changes.is_empty() { Ok(()) } else { self.commit(changes).await }
     }
 
     /// An endpoint that lived as long as its attachment, and has none, was between two tries to attach it.
@@ -149,21 +147,6 @@ impl Inner {
             let network = self.state().network_of(&orphan)?;
             report("giving up an endpoint", self.give_up(&network, &orphan).await);
             self.commit(vec![Change::Remove(Key::Endpoint(orphan.id))]).await?;
-        }
-        Ok(())
-    }
-
-    /// A sandbox between two plans gets the one that its endpoints call for now.
-    async fn finish_sandboxes(&self) -> Result<()> {
-        let sandboxes: Vec<Arc<Sandbox>> = self.state().sandboxes.values().cloned().collect();
-        for sandbox in sandboxes {
-            if let SandboxState::Changing { .. } = &sandbox.state {
-                let plan = sandbox_plan(&sandbox.netns, &self.state().members(sandbox.id, None));
-                let gone = sandbox.state.footprint().without([&plan]);
-                report("removing what a change took away", self.surroundings.kernel.remove(&gone).await);
-                let sandbox = Sandbox { state: SandboxState::Ready { plan }, ..Sandbox::clone(&sandbox) };
-                self.commit(vec![Change::Put(Record::Sandbox(sandbox))]).await?;
-            }
         }
         Ok(())
     }

@@ -80,6 +80,27 @@ impl Inner {
         self.commit(vec![Change::Remove(Key::Sandbox(sandbox.id))]).await
     }
 
+    /// Sandboxes that nobody has in hand and that stand between two plans, because the end of a change could not be
+    /// stored or the process died, get the plan that their endpoints call for. Goes on over errors.
+    pub(super) async fn finish_sandboxes(self: &Arc<Self>) -> Result<()> {
+        let is_between = |it: &&Arc<Sandbox>| matches!(it.state, SandboxState::Changing { .. });
+        let between: Vec<SandboxId> = self.state().sandboxes.values().filter(is_between).map(|it| it.id).collect();
+        let mut errors = Vec::new();
+        for id in between {
+            let Some(_sandbox) = self.try_take(Claim::Sandbox(id)) else { continue };
+            errors.extend(self.finish_sandbox(id).await.err());
+        }
+        Error::several(errors).map_or(Ok(()), Err)
+    }
+
+    async fn finish_sandbox(&self, id: SandboxId) -> Result<()> {
+        let Some(sandbox) = self.state().sandboxes.get(&id).cloned() else { return Ok(()) };
+        let plan = sandbox_plan(&sandbox.netns, &self.state().members(id, None));
+        let gone = sandbox.state.footprint().without([&plan]);
+        self.surroundings.kernel.remove(&gone).await?;
+        self.put_sandbox(&Sandbox { state: SandboxState::Ready { plan }, ..Sandbox::clone(&sandbox) }).await
+    }
+
     /// The sandbox as it is now.
     pub(super) fn known_sandbox(&self, id: SandboxId) -> Result<Arc<Sandbox>> {
         let known = self.state().sandboxes.get(&id).cloned();

@@ -40,6 +40,23 @@ impl State {
         }
     }
 
+    /// What would undo these changes, as long as they are not taken over.
+    pub(super) fn records_before(&self, changes: &[Change]) -> Vec<Change> {
+        let before = |key: Key| {
+            let record = match key {
+                Key::Network(id) => self.networks.get(&id).map(|it| Record::Network(Network::clone(it))),
+                Key::Endpoint(id) => self.endpoints.get(&id).map(|it| Record::Endpoint(Box::new(Endpoint::clone(it)))),
+                Key::Sandbox(id) => self.sandboxes.get(&id).map(|it| Record::Sandbox(Sandbox::clone(it))),
+            };
+            record.map_or(Change::Remove(key), Change::Put)
+        };
+        let keys = changes.iter().map(|change| match change {
+            Change::Put(record) => record.key(),
+            Change::Remove(key) => *key,
+        });
+        keys.map(before).collect()
+    }
+
     /// The endpoint's network; an endpoint without one is a broken invariant, told as an error.
     pub(super) fn network_of(&self, endpoint: &Endpoint) -> Result<Arc<Network>> {
         self.networks

@@ -37,11 +37,11 @@ fn traffic(masquerade_v4: bool, masquerade_v6: bool) -> FirewallNetwork {
 }
 
 fn bridge_of(plan: &Plan) -> Bridge {
-    let bridges = plan.resources().iter().filter_map(|resource| match resource {
+    let mut bridges = plan.resources().iter().filter_map(|resource| match resource {
         Resource::Bridge(bridge) => Some(bridge.clone()),
         _ => None,
     });
-    bridges.last().unwrap()
+    bridges.next().unwrap()
 }
 
 fn traffic_of(plan: &Plan) -> FirewallNetwork {

@@ -56,7 +56,11 @@ fn each_option_sets_its_own_field_and_no_other() {
 #[test]
 fn wrong_values_are_refused_with_the_option_the_value_and_what_is_allowed() {
     for (key, value, parts) in [
-        ("com.docker.network.bridge.name", "a bridge", &["\"a bridge\"", "' ' is not a letter"][..]),
+        (
+            "com.docker.network.bridge.name",
+            "a bridge",
+            &["\"a bridge\"", "' ' is not a letter", "allowed: the name of a link"][..],
+        ),
         ("com.docker.network.bridge.name", "", &["it is empty"]),
         ("com.docker.network.bridge.enable_icc", "maybe", &["\"maybe\"", "allowed: true or false"]),
         ("com.docker.network.bridge.enable_icc", "", &["\"\"", "allowed: true or false"]),

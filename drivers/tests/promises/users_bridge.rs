@@ -81,12 +81,18 @@ fn another_mtu_than_its_own_is_refused() {
 
 #[test]
 fn its_packets_pass_the_firewall_only_if_the_host_says_so_for_both_families() {
-    let mut facts = host_with_bridge(&[]);
     let apart = network(&["10.1.0.0/24"], &[NAME, ICC]);
-    assert_refused(create(&apart, &facts), Unsupported, &["lan0", "net.bridge.bridge-nf-call-ip6tables"]);
-    facts.sysctls.push(("net/bridge/bridge-nf-call-iptables".into(), "1".into()));
-    assert_refused(create(&apart, &facts), Unsupported, &["lan0"]);
-    facts.sysctls.push(("net/bridge/bridge-nf-call-ip6tables".into(), "1".into()));
+    let filtering = |families: &[&str]| {
+        let mut facts = host_with_bridge(&[]);
+        let setting = |family: &&str| (format!("net/bridge/bridge-nf-call-{family}"), "1".to_owned());
+        facts.sysctls.extend(families.iter().map(setting));
+        facts
+    };
+    for too_few in [&[][..], &["iptables"], &["ip6tables"]] {
+        let refused = create(&apart, &filtering(too_few));
+        assert_refused(refused, Unsupported, &["lan0", "net.bridge.bridge-nf-call-ip6tables"]);
+    }
+    let facts = filtering(&["iptables", "ip6tables"]);
     let plan = create(&apart, &facts).unwrap();
     let expected = FirewallNetwork { inside: Inside::PublishedOnly, masquerade_v6: false, ..traffic(true) };
     assert_eq!(plan.resources().last(), Some(&Resource::FirewallNetwork(expected)));

@@ -81,6 +81,7 @@ pub(crate) fn endpoint(v4: Option<&str>, v6: Option<&str>) -> Endpoint {
         wanted: Vec::new(),
         options: BTreeMap::new(),
         priority: 0,
+        primary: false,
         interface: None,
         state: EndpointState::Reserved,
     }

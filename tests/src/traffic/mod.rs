@@ -23,8 +23,8 @@ pub mod server;
 pub mod stream;
 
 pub use client::{Answer, Caller, ask, ask_patiently};
-pub use stream::{Conversation, Stream};
 pub use server::Server;
+pub use stream::{Conversation, Stream};
 pub use trestle_core::port::Protocol;
 
 #[cfg(test)]

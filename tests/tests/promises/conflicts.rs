@@ -27,7 +27,10 @@ fn a_conflict_names_the_holder_and_changes_nothing(land: &Landscape) {
     let mut address = place("front", &[]);
     address.v4 = web.places["front"].v4;
     let taken_address = land.front.connect("other", &address).unwrap_err();
-    assert!(taken_address.contains(&address.v4.unwrap().to_string()) && taken_address.contains("web"), "{taken_address}");
+    assert!(
+        taken_address.contains(&address.v4.unwrap().to_string()) && taken_address.contains("web"),
+        "{taken_address}"
+    );
 
     let mut overlap = network("overlap");
     let (subnet, auxiliary) = ("192.0.2.0/25".parse().unwrap(), Default::default());

@@ -17,8 +17,13 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// What the core may import from elsewhere, with the features that it may ask for: no I/O, no runtime.
-const CORE: &[(&str, &[&str])] =
-    &[("async-trait", &[]), ("ipnet", &["serde"]), ("serde", &["derive", "rc"]), ("tokio", &["sync"]), ("tracing", &[])];
+const CORE: &[(&str, &[&str])] = &[
+    ("async-trait", &[]),
+    ("ipnet", &["serde"]),
+    ("serde", &["derive", "rc"]),
+    ("tokio", &["sync"]),
+    ("tracing", &[]),
+];
 
 #[test]
 fn crates_import_only_whom_they_may() {

@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use trestle_tests::landscape::{Landscape, PROTOCOLS, ROUTER};
 use trestle_tests::traffic::{Caller, Conversation, Protocol, Stream};
 
-on_every_front!(
-    ports_come_and_go_without_hurting_a_connection,
-    a_udp_flow_follows_its_port_to_the_next_container,
-);
+on_every_front!(ports_come_and_go_without_hurting_a_connection, a_udp_flow_follows_its_port_to_the_next_container,);
 
 fn ports_come_and_go_without_hurting_a_connection(land: &Landscape) {
     land.network("front");

@@ -99,7 +99,8 @@ fn every_port_of_a_range_answers(land: &Landscape) {
     let web = land.container("web", "front", &["8000-8003:8000-8003/tcp", "9000-9001:8002-8003/udp"]);
     let first = land.container("first", "front", &["7000-7001:80/tcp"]);
     let second = land.container("second", "front", &["7000-7001:80/tcp"]);
-    let _servers: Vec<_> = (8000..=8003).map(|port| web.serve(port)).chain([first.serve(80), second.serve(80)]).collect();
+    let _servers: Vec<_> =
+        (8000..=8003).map(|port| web.serve(port)).chain([first.serve(80), second.serve(80)]).collect();
     for address in ROUTER {
         for port in 8000..=8003 {
             assert_eq!(land.ask(Protocol::Tcp, address, port).by(), Some("web"), "{address} {port}");

@@ -1,0 +1,217 @@
+//! Whatever fails, before and after every step: nothing is left of what failed, and it can be done again.
+
+use std::future::Future;
+
+use trestle_core::controller::Controller;
+use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
+use trestle_core::error::Result;
+use trestle_core::fake::Blow;
+
+use crate::host::{Host, dual_stack, furnished, on};
+
+const FAILURES: [Blow; 2] = [Blow::FailBefore, Blow::FailAfter];
+
+/// Strikes each step of an act in turn. Where the act is refused, everything must be as before; then it must succeed.
+async fn strike_each_step<F: Future<Output = Result<()>>>(act: impl Fn(Controller) -> F) {
+    let mut step = 0;
+    loop {
+        let mut struck = false;
+        for blow in FAILURES {
+            let mut host = Host::new();
+            let controller = furnished(&mut host).await;
+            let before = host.everything();
+            host.fate.strike(step, blow);
+            let outcome = act(controller.clone()).await;
+            struck |= host.fate.steps() > step;
+            let told = host.fate.told();
+            host.fate.relent();
+            controller.settle().await;
+            if outcome.is_err() {
+                let place = format!("{blow:?} at step {step} ({:?}) of {told:#?}", told.get(step));
+                host.everything().must_be(&before, &format!("{place}\n{outcome:?}"));
+                act(controller).await.unwrap_or_else(|error| panic!("again after {place}: {error}"));
+            }
+        }
+        if !struck {
+            assert!(step > 1, "the act took no steps");
+            return;
+        }
+        step += 1;
+    }
+}
+
+#[tokio::test]
+async fn failed_attach_leaves_nothing() {
+    strike_each_step(|it| async move { it.connect("box", on("front", &["8080:80", "53/udp"])).await.map(drop) }).await;
+}
+
+#[tokio::test]
+async fn failed_network_creation_leaves_nothing() {
+    strike_each_step(|it| async move { it.create_network(dual_stack("back")).await.map(drop) }).await;
+}
+
+#[tokio::test]
+async fn failed_endpoint_creation_leaves_nothing() {
+    strike_each_step(|it| async move { it.create_endpoint(on("front", &["8080:80"])).await.map(drop) }).await;
+}
+
+#[tokio::test]
+async fn failed_sandbox_creation_leaves_nothing() {
+    strike_each_step(|it| async move {
+        it.create_sandbox(SandboxRequest { name: Some("other".try_into()?), netns: NetnsRequest::Make }).await.map(drop)
+    })
+    .await;
+}
+
+/// Strikes each step of an act that takes away. Whether it was refused or not, doing it again, if it is not done,
+/// succeeds, and then nothing is left.
+async fn strike_each_step_of_removal<P, Q>(
+    prepare: impl Fn(Controller) -> P,
+    act: impl Fn(Controller) -> Q,
+    is_done: impl Fn(&Controller) -> bool,
+) where
+    P: Future<Output = Result<()>>,
+    Q: Future<Output = Result<()>>,
+{
+    let mut step = 0;
+    loop {
+        let mut struck = false;
+        for blow in FAILURES {
+            let mut host = Host::new();
+            let controller = furnished(&mut host).await;
+            let before = host.everything();
+            prepare(controller.clone()).await.unwrap();
+            host.fate.strike(step, blow);
+            let outcome = act(controller.clone()).await;
+            struck |= host.fate.steps() > step;
+            let told = host.fate.told();
+            let place = format!("{blow:?} at step {step} ({:?}) of {told:#?}\n{outcome:?}", told.get(step));
+            host.fate.relent();
+            controller.settle().await;
+            if !is_done(&controller) {
+                act(controller.clone()).await.unwrap_or_else(|error| panic!("again after {place}: {error}"));
+                controller.settle().await;
+            }
+            host.everything().must_be(&before, &place);
+        }
+        if !struck {
+            assert!(step > 1, "the act took no steps");
+            return;
+        }
+        step += 1;
+    }
+}
+
+#[tokio::test]
+async fn failed_detach_is_finished_later() {
+    strike_each_step_of_removal(
+        |it| async move { it.connect("box", on("front", &["8080:80"])).await.map(drop) },
+        |it| async move { it.disconnect("box", "front").await },
+        |it| it.endpoints().iter().all(|endpoint| endpoint.state.attachment().is_none()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_network_removal_is_finished_later() {
+    strike_each_step_of_removal(
+        |it| async move { it.create_network(dual_stack("back")).await.map(drop) },
+        |it| async move { it.delete_network("back").await },
+        |it| it.network("back").is_err(),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_endpoint_removal_is_finished_later() {
+    strike_each_step_of_removal(
+        |it| async move { it.create_endpoint(on("front", &["8080:80"])).await.map(drop) },
+        |it| async move { it.delete_endpoint(&it.endpoints()[0].id.to_string(), false).await },
+        |it| it.endpoints().is_empty(),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_removal_of_a_full_sandbox_is_finished_later() {
+    strike_each_step_of_removal(
+        |it| async move {
+            it.create_sandbox(SandboxRequest { name: Some("other".try_into()?), netns: NetnsRequest::Make }).await?;
+            it.connect("other", on("front", &["8080:80"])).await.map(drop)
+        },
+        |it| async move { it.delete_sandbox("other").await },
+        |it| it.sandbox("other").is_err(),
+    )
+    .await;
+}
+
+/// Strikes each step of a change of ports. Refused or not, the records tell what is in the kernel.
+#[tokio::test]
+async fn failed_publish_changes_nothing() {
+    let mut step = 0;
+    loop {
+        let mut struck = false;
+        for blow in FAILURES {
+            let mut host = Host::new();
+            let controller = furnished(&mut host).await;
+            controller.connect("box", on("front", &["8080:80"])).await.unwrap();
+            let before = host.everything();
+            host.fate.strike(step, blow);
+            let outcome = controller.publish("box", vec!["9090:90/udp".parse().unwrap()]).await;
+            struck |= host.fate.steps() > step;
+            let place = format!("{blow:?} at step {step} of {:#?}\n{outcome:?}", host.fate.told());
+            host.fate.relent();
+            assert!(controller.verify().await.unwrap().is_empty(), "{place}");
+            if outcome.is_err() {
+                host.everything().must_be(&before, &place);
+                controller.publish("box", vec!["9090:90/udp".parse().unwrap()]).await.unwrap();
+            }
+            controller
+                .unpublish(
+                    "box",
+                    vec![trestle_core::port::ExposedPort {
+                        ports: "90".parse().unwrap(),
+                        protocol: trestle_core::port::Protocol::Udp,
+                    }],
+                )
+                .await
+                .unwrap();
+            host.everything().must_be(&before, &place);
+        }
+        if !struck {
+            return;
+        }
+        step += 1;
+    }
+}
+
+#[tokio::test]
+async fn another_ephemeral_port_is_tried_when_one_turns_out_to_be_taken() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    let before = host.everything();
+    host.kernel.occupy(trestle_core::port::Protocol::Tcp, 40000..40005);
+    let endpoint = controller.connect("box", on("front", &["80"])).await.unwrap();
+    assert_eq!(endpoint.state.attachment().unwrap().ports[0].to_string(), "40005:80/tcp");
+    assert!(controller.verify().await.unwrap().is_empty());
+    controller.disconnect("box", "front").await.unwrap();
+    controller.settle().await;
+    host.everything().must_be(&before, "afterwards");
+}
+
+#[tokio::test]
+async fn a_fixed_port_that_is_taken_is_refused_with_its_holder() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    let sandbox = SandboxRequest { name: Some("other".try_into().unwrap()), netns: NetnsRequest::Make };
+    controller.create_sandbox(sandbox).await.unwrap();
+    controller.connect("box", on("front", &["8080:80"])).await.unwrap();
+    let before = host.everything();
+    let refusal = controller.connect("other", on("front", &["8080:80"])).await.unwrap_err();
+    assert!(refusal.to_string().contains("endpoint box on network front"), "{refusal}");
+    host.kernel.occupy(trestle_core::port::Protocol::Tcp, [9090]);
+    let refusal = controller.connect("other", on("front", &["9090:80"])).await.unwrap_err();
+    assert!(refusal.to_string().contains("taken by another program"), "{refusal}");
+    controller.settle().await;
+    host.everything().must_be(&before, "afterwards");
+}
