@@ -25,7 +25,7 @@ use crate::{api, assemble, serve, tls};
 /// Runs the daemon until it is told to stop.
 pub fn main(flags: Flags) -> ExitCode {
     let validate = flags.validate;
-    let settings = match Settings::load(flags).and_then(check_files) {
+    let settings = match Settings::load(flags).and_then(check_parts) {
         Ok(settings) => settings,
         Err(faults) => {
             for fault in faults.lines() {
@@ -57,12 +57,11 @@ pub fn main(flags: Flags) -> ExitCode {
     }
 }
 
-/// What can be told of the settings' files without starting.
-fn check_files(settings: Settings) -> Result<Settings, String> {
-    match settings.tls.as_ref().map(tls::server) {
-        Some(Err(error)) => Err(error.to_string()),
-        Some(Ok(_)) | None => Ok(settings),
-    }
+/// What can be told of the settings' parts without starting.
+fn check_parts(settings: Settings) -> Result<Settings, String> {
+    settings.tls.as_ref().map(tls::server).transpose().map_err(|error| error.to_string())?;
+    assemble::default_pools(&settings, 0).map_err(|error| error.to_string())?;
+    Ok(settings)
 }
 
 async fn run(settings: Settings) -> Result<()> {
