@@ -48,7 +48,10 @@ pub fn main(flags: Flags) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(settings)) {
+    let ended = runtime.block_on(run(settings));
+    // What still hangs in a thread of its own may be why the person is impatient.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -96,13 +99,13 @@ async fn run(settings: Settings) -> Result<()> {
         // What was asked for by callers who hung up is under way still.
         drop(work.write().await);
     };
-    tokio::select! {
-        () = finish => {}
-        name = signals.next() => tracing::warn!("{name} again: ending at once"),
-    }
+    let finished = tokio::select! {
+        () = finish => Ok(()),
+        name = signals.next() => Err(Error::unavailable(format!("{name} again: ended before everything was finished"))),
+    };
     keeping.abort();
     drop(pidfile);
-    Ok(())
+    finished
 }
 
 fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bool>) -> App {
