@@ -48,6 +48,7 @@ pub(crate) fn endpoint(number: u8, lifetime: Lifetime, attached: Option<u8>) -> 
         Some(resources) => EndpointState::Attached(Attachment {
             sandbox: id(number).parse().unwrap(),
             interface: Some("eth0".try_into().unwrap()),
+            table: 84_000,
             gateway_v4: Some([10, 1, 0, 1].into()),
             gateway_v6: None,
             ports: Vec::new(),
@@ -65,6 +66,7 @@ pub(crate) fn endpoint(number: u8, lifetime: Lifetime, attached: Option<u8>) -> 
         wanted: Vec::new(),
         options: BTreeMap::new(),
         priority: 0,
+        primary: false,
         interface: None,
         state,
     }))
