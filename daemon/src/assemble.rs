@@ -16,6 +16,9 @@ use trestle_core::store::Store;
 use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_core::{Doing, Error, Plan, Result};
 use trestle_ipam::{AddressPool, DefaultIpam, DefaultPools, NullIpam};
+use trestle_kernel::LinuxKernel;
+use trestle_kernel::mark::Instance;
+use trestle_store::{EmbeddedStore, Stamp};
 
 use crate::config::Settings;
 
@@ -24,14 +27,29 @@ use crate::config::Settings;
 /// # Errors
 /// `Conflict` names the controller that looks after this network namespace already, or the store.
 pub async fn controller(settings: &Settings) -> Result<Controller> {
-    let instance = 0;
-    let _ = (settings, instance);
-    Err(Error::unsupported("this build has no kernel layer yet"))
+    let now = trestle_kernel::stamp()?;
+    let store = trestle_store::Options {
+        data_root: settings.data_root.clone(),
+        exec_root: settings.exec_root.clone(),
+        stamp: Stamp { boot_id: now.boot_id, netns_cookie: now.netns_cookie },
+    };
+    let store = EmbeddedStore::open(store).await?;
+    if store.discarded() {
+        tracing::info!("the machine or its network namespace was restarted: attachments of before are forgotten");
+    }
+    let instance = store.instance();
+    let kernel = trestle_kernel::Options {
+        instance: Instance::new(instance),
+        netns_folder: settings.exec_root.join("netns"),
+        description: format!("trestled, process {}, --data-root {}", std::process::id(), settings.data_root.display()),
+    };
+    let kernel = LinuxKernel::open(kernel).doing(|| "looking after this network namespace")?;
+    assemble(settings, Arc::new(kernel), Arc::new(store), instance).await
 }
 
 /// A plan as the lines that a person would type.
 pub fn script(plan: &Plan) -> String {
-    format!("{plan:#?}")
+    trestle_kernel::script::render(plan)
 }
 
 /// Puts the rest around a kernel and a store.
@@ -41,8 +59,7 @@ pub async fn assemble(
     store: Arc<dyn Store>,
     instance: u32,
 ) -> Result<Controller> {
-    let pools = settings.default_pools.iter().map(|pool| AddressPool { base: pool.base, size: pool.size }).collect();
-    let pools = DefaultPools::new(pools, global_id(instance)).doing(|| "default-address-pools")?;
+    let pools = default_pools(settings, instance)?;
     let mut registry =
         Registry::new().with_ipam("default", Arc::new(DefaultIpam::new(pools))).with_ipam("null", Arc::new(NullIpam));
     for (name, driver) in trestle_drivers::builtin() {
@@ -58,6 +75,15 @@ pub async fn assemble(
     };
     let config = Config { netns_folder: settings.exec_root.join("netns"), ephemeral: ephemeral_ports()? };
     Controller::open(surroundings, config).await
+}
+
+/// Where subnets of the address manager's own choice come from.
+///
+/// # Errors
+/// `Invalid` for bases that overlap.
+pub fn default_pools(settings: &Settings, instance: u32) -> Result<DefaultPools> {
+    let pools = settings.default_pools.iter().map(|pool| AddressPool { base: pool.base, size: pool.size });
+    DefaultPools::new(pools.collect(), global_id(instance)).doing(|| "default-address-pools")
 }
 
 /// 40 bits for the subnets of unique local IPv6 addresses (RFC 4193): the same as long as the installation lives, and
