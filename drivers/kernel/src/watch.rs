@@ -41,19 +41,21 @@ pub(crate) struct Wanted {
     ours: bool,
     mtu: Option<u32>,
     master: Option<u32>,
+    /// It is not as it should be, and that was told: once is enough, until it is set right.
+    told: bool,
 }
 
 impl Wanted {
     pub(crate) fn bridge(bridge: &Bridge) -> Self {
         match bridge.owner {
-            Owner::Us => Self { ours: true, mtu: Some(bridge.mtu), master: None },
-            Owner::User => Self { ours: false, mtu: None, master: None },
+            Owner::Us => Self { ours: true, mtu: Some(bridge.mtu), master: None, told: false },
+            Owner::User => Self { ours: false, mtu: None, master: None, told: false },
         }
     }
 
     /// The bridge by its index: one made anew with the same name has no ports.
     pub(crate) fn veth(veth: &Veth, bridge: u32) -> Self {
-        Self { ours: true, mtu: Some(veth.mtu), master: Some(bridge) }
+        Self { ours: true, mtu: Some(veth.mtu), master: Some(bridge), told: false }
     }
 
     /// Whether a link is as it should be.
@@ -82,14 +84,20 @@ impl Changing<'_> {
         self.0.remove(name.as_str());
     }
 
-    /// Whether such a link is in order: as expected, or not ours at all.
-    fn is_fine(&self, name: &str, link: Option<&Link>, instance: Instance) -> bool {
-        match (self.0.get(name), link) {
-            (Some(wanted), Some(link)) => wanted.is_met_by(link, instance),
-            (Some(_), None) => false,
+    /// Whether a link is in order, as expected or not ours at all, or is known not to be.
+    fn is_no_news(&mut self, name: &str, link: Option<&Link>, instance: Instance) -> bool {
+        let Some(wanted) = self.0.get_mut(name) else {
             // A link of ours under a name of its own: somebody renamed it.
-            (None, Some(link)) => !link.is_live(instance),
-            (None, None) => true,
+            return !link.is_some_and(|link| link.is_live(instance));
+        };
+        let fine = link.is_some_and(|link| wanted.is_met_by(link, instance));
+        wanted.told &= !fine;
+        fine || wanted.told
+    }
+
+    fn is_told(&mut self, name: &str) {
+        if let Some(wanted) = self.0.get_mut(name) {
+            wanted.told = true;
         }
     }
 }
@@ -205,7 +213,7 @@ impl Listener {
                 && let Some(link) = Link::glimpse(payload)
             {
                 let link_now = (header.message_type == NEW_LINK).then_some(&link);
-                if !self.expected.changing().is_fine(&link.name, link_now, self.instance) {
+                if !self.expected.changing().is_no_news(&link.name, link_now, self.instance) {
                     self.look_again(&link.name);
                 }
             }
@@ -216,22 +224,19 @@ impl Listener {
     /// What was told may be the middle of a change of ours. Nobody changes links while we look.
     fn look_again(&mut self, name: &str) {
         let expected = self.expected.clone();
-        let expected = expected.changing();
-        let answers = self.ask.batch(&[&message::get_link(Which::Name(name))]);
-        let fine = match &answers {
+        let mut expected = expected.changing();
+        match self.ask.batch(&[&message::get_link(Which::Name(name))]) {
             Ok(answers) => {
                 let link = answers.first().and_then(observed::link);
-                expected.is_fine(name, link.as_ref(), self.instance)
+                if expected.is_no_news(name, link.as_ref(), self.instance) {
+                    return;
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, name, "a changed link can't be looked at");
-                false
-            }
-        };
-        drop(expected);
-        if !fine {
-            self.tell(Disturbance::Link { name: name.to_owned() });
+            Err(error) => tracing::warn!(%error, name, "a changed link can't be looked at"),
         }
+        expected.is_told(name);
+        drop(expected);
+        self.tell(Disturbance::Link { name: name.to_owned() });
     }
 
     fn tell(&mut self, news: Disturbance) {
