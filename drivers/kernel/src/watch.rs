@@ -15,6 +15,7 @@ use trestle_core::name::IfName;
 use trestle_core::resource::{Bridge, Owner, Veth};
 use trestle_core::{Error, Result};
 
+use crate::firewall;
 use crate::mark::Instance;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Socket, observed, split};
@@ -111,7 +112,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Listens in the calling thread's namespace from now on.
-    pub(crate) fn start(instance: Instance, expected: Arc<Expectations>) -> Result<Self> {
+    pub(crate) fn start(instance: Instance, expected: Arc<Expectations>, firewall: firewall::Watch) -> Result<Self> {
         let failed = |cause: io::Error| Error::internal(format!("listening to changes of links: {cause}"));
         let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).map_err(|cause| failed(cause.into()))?;
         let stopped = stop.try_clone().map_err(failed)?;
@@ -120,6 +121,7 @@ impl Watch {
             instance,
             expected,
             links: listen().map_err(failed)?,
+            firewall,
             ask: Socket::open()?,
             sender,
             untold: false,
@@ -160,6 +162,7 @@ struct Listener {
     instance: Instance,
     expected: Arc<Expectations>,
     links: netlink_sys::Socket,
+    firewall: firewall::Watch,
     /// For a second look: what is told may be old.
     ask: Socket,
     sender: mpsc::Sender<Disturbance>,
@@ -172,8 +175,8 @@ impl Listener {
     fn run(mut self, stop: &OwnedFd) {
         loop {
             let patience = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-            let mut ready =
-                [PollFd::new(stop, PollFlags::IN), PollFd::from_borrowed_fd(self.links.as_fd(), PollFlags::IN)];
+            let mut ready = [stop.as_fd(), self.links.as_fd(), self.firewall.as_fd()]
+                .map(|each| PollFd::from_borrowed_fd(each, PollFlags::IN));
             match rustix::event::poll(&mut ready, self.untold.then_some(&patience)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(cause) => return tracing::error!(%cause, "the watch of links ended"),
@@ -187,6 +190,13 @@ impl Listener {
             while let Some(datagram) = self.receive() {
                 self.hear(&datagram);
                 self.received = datagram;
+            }
+            loop {
+                match self.firewall.news() {
+                    Ok(Some(news)) => self.tell(news),
+                    Ok(None) => break,
+                    Err(error) => return tracing::error!(%error, "the watch of the firewall ended"),
+                }
             }
         }
     }

@@ -1,8 +1,9 @@
 //! One controller a namespace; two in two namespaces; what they tell of their host.
 
+use trestle_core::Plan;
 use trestle_core::error::ErrorKind;
 use trestle_core::kernel::{Disturbance, Kernel};
-use trestle_core::resource::Resource;
+use trestle_core::resource::{Hairpin, Resource};
 use trestle_kernel::stamp;
 
 use crate::host::{endpoint, ip, kernel, name, netns, network, on_a_host, open, reaches, room, with_sandboxes};
@@ -116,5 +117,38 @@ fn dropping_the_kernel_layer_leaves_what_it_made() {
         let plan = network().then(&room(2)).then(&endpoint(2));
         assert_eq!(second.verify(&plan).await.unwrap(), []);
         assert!(plan.resources().iter().any(|it| matches!(it, Resource::Veth(_))));
+    });
+}
+
+#[test]
+fn a_stranger_s_change_of_our_firewall_is_told_and_our_own_are_not() {
+    on_a_host(async || {
+        let kernel = kernel();
+        let plan =
+            Plan::from(vec![Resource::FirewallBase, Resource::Hairpin(Hairpin { address: [10, 0, 0, 2].into() })]);
+        kernel.apply(&plan).await.unwrap();
+        kernel.remove(&plan).await.unwrap();
+        kernel.apply(&plan).await.unwrap();
+        let flushed = std::process::Command::new("nft").args(["flush", "ruleset"]).status().unwrap();
+        assert!(flushed.success());
+        let news = kernel.disturbed().await;
+        let Some(Disturbance::Firewall { by: Some(by) }) = &news else { panic!("{news:?}") };
+        assert!(by.contains("nft"), "{by}");
+        assert!(!kernel.verify(&plan).await.unwrap().is_empty());
+        assert!(kernel.restore(std::slice::from_ref(&plan)).await[0].is_ok());
+        assert_eq!(kernel.verify(&plan).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn a_stranger_s_chain_that_drops_is_named() {
+    on_a_host(async || {
+        let kernel = kernel();
+        let plan = Plan::from(vec![Resource::FirewallBase]);
+        kernel.apply(&plan).await.unwrap();
+        let rules = "table inet walls { chain shut { type filter hook forward priority 0; policy drop; }; }";
+        assert!(std::process::Command::new("nft").arg(rules).status().unwrap().success());
+        let drifts = kernel.verify(&plan).await.unwrap();
+        assert!(drifts.iter().any(|drift| drift.detail.contains("walls")), "{drifts:?}");
     });
 }
