@@ -10,7 +10,7 @@ use super::Inner;
 use super::claims::Claim;
 use super::request::{NetworkRequest, PoolWish};
 use crate::driver::{Addresses, Driver};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
 use crate::facts::Facts;
 use crate::id::NetworkId;
@@ -165,10 +165,21 @@ impl Inner {
                 release_pools(ipam.as_ref(), &network.pools)
                     .await
                     .unwrap_or_else(|error| tracing::warn!(%error, "a pool stays on lease"));
-                return Err(cause);
+                return Err(self.name_the_neighbour(cause, wish));
             }
         }
         Ok(network)
+    }
+
+    /// Tells which network has the pool that a wish runs into.
+    fn name_the_neighbour(&self, cause: Error, wish: Option<&PoolWish>) -> Error {
+        let Some(wish) = wish.filter(|_| cause.kind() == ErrorKind::Conflict) else { return cause };
+        let overlaps = |pool: &Pool| pool.subnet.contains(&wish.subnet) || wish.subnet.contains(&pool.subnet);
+        let state = self.state();
+        match state.networks.values().find(|network| network.pools.iter().any(overlaps)) {
+            Some(network) => cause.doing(format!("network {} is in the way", network.name)),
+            None => cause,
+        }
     }
 
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
@@ -263,6 +274,10 @@ fn families(request: &NetworkRequest) -> Vec<Family> {
 async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>, pools: &mut Vec<Pool>) -> Result<()> {
     let lease = ipam.request_pool(ask).await?;
     let (id, subnet) = (lease.id, lease.subnet);
+    if subnet.prefix_len() == 0 {
+        // So an address manager says that its networks have no addresses.
+        return ipam.release_pool(&id).await;
+    }
     let wanted = wish.and_then(|wish| wish.gateway);
     pools.push(Pool {
         id: id.clone(),
