@@ -3,6 +3,8 @@
 #[path = "../../../../tests/src/contract.rs"]
 #[allow(unreachable_pub, reason = "it is public in the crate that keeps it")]
 mod contract;
+mod controller;
 mod host;
 mod links;
+mod ports;
 mod real;
