@@ -112,6 +112,7 @@ impl Inner {
         let before = sandbox.state.footprint();
         let after = self.sandbox_with(&sandbox, &place.network, &place.endpoint, &attachment);
         let whole = together(&after, &attachment.plans);
+        let _changing = self.changing.read().await;
         place.endpoint.state = EndpointState::Attaching(attachment.clone());
         self.commit_both(&place.endpoint, &sandbox, SandboxState::Changing { from: before.clone(), to: after.clone() })
             .await?;

@@ -185,6 +185,7 @@ impl Inner {
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
         let plan = driver.create_network(network, facts).await?;
         let _shared = self.take(Claim::Shared).await;
+        let _changing = self.changing.read().await;
         self.check_nobody_else_has(&plan)?;
         self.put_network(network, NetworkState::Creating { plan: plan.clone() }).await?;
         self.surroundings.kernel.apply(&plan).await?;
@@ -234,6 +235,7 @@ impl Inner {
         }
         {
             let _shared = self.take(Claim::Shared).await;
+            let _changing = self.changing.read().await;
             let others: Vec<Arc<Network>> =
                 self.state().networks.values().filter(|it| it.id != network.id).cloned().collect();
             let own = plan.without(others.iter().map(|other| other.state.plan()));
