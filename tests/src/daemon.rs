@@ -204,7 +204,7 @@ impl Front for Daemon {
             return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
         }
         let answer = read_json(&String::from_utf8_lossy(&output.stdout))?;
-        let drifts = answer["drifts"].as_array().ok_or_else(|| format!("no list: {answer}"))?;
+        let drifts = answer.as_array().ok_or_else(|| format!("no list: {answer}"))?;
         assert_eq!(output.status.success(), drifts.is_empty(), "the exit code tells whether something is amiss");
         Ok(drifts.iter().map(ToString::to_string).collect())
     }

@@ -29,8 +29,9 @@ impl Snapshot {
         }
         for family in ["-4", "-6"] {
             let routes = list(namespace, &format!("{family} route show table all"));
+            let routes = routes.iter().filter(|route| !is_kernels_own(route, "dst"));
             lines.extend(
-                routes.iter().map(|route| format!("route {family}: {}", without(route, &["expires", "used", "flags"]))),
+                routes.map(|route| format!("route {family}: {}", without(route, &["expires", "used", "flags"]))),
             );
             let rules = list(namespace, &format!("{family} rule show"));
             lines.extend(rules.iter().map(|rule| format!("rule {family}: {rule}")));

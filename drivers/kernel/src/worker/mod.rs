@@ -23,6 +23,7 @@ use trestle_core::resource::{Namespace, Sysctl};
 use trestle_core::{Doing, Result};
 
 use crate::announce::Announcer;
+use crate::carrier::Carrier;
 use crate::firewall::Firewall;
 use crate::firewall::conntrack::ConnectionTracker;
 use crate::mark::Instance;
@@ -43,6 +44,7 @@ pub(crate) struct Worker {
     pub(crate) namespaces: Namespaces,
     pub(crate) ports: Ports,
     pub(crate) announcer: Announcer,
+    pub(crate) carrier: Carrier,
     pub(crate) expected: Arc<Expectations>,
 }
 

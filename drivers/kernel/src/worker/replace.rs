@@ -10,10 +10,11 @@
 //!
 //! Steps 1 to 4 stop at the first error. Step 5 goes on over errors, and if there is nothing to set up, so does step 4.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use trestle_core::error::Error;
+use trestle_core::name::IfName;
 use trestle_core::plan::Difference;
 use trestle_core::port::Protocol;
 use trestle_core::resource::{Bridge, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
@@ -91,6 +92,7 @@ impl Worker {
         for (namespace, inside) in &wanted.inside {
             self.open_links(namespace, inside)?;
         }
+        self.notice_carriers(&wanted.veths);
         self.set_sysctls(&wanted.sysctls)?;
         for (namespace, inside) in &wanted.inside {
             self.address(namespace, inside)?;
@@ -99,6 +101,12 @@ impl Worker {
             self.announce(&inside.addresses, to);
         }
         Ok(())
+    }
+
+    /// Both ends are up. The bridge has a carrier because a port of it has.
+    fn notice_carriers(&self, veths: &[&Veth]) {
+        let bridges: BTreeSet<&IfName> = veths.iter().map(|veth| &veth.bridge).collect();
+        veths.iter().map(|veth| &veth.name).chain(bridges).for_each(|link| self.carrier.notice(link));
     }
 
     fn change_firewall(&mut self, difference: &Difference<'_>) -> Result<()> {
