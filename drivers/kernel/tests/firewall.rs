@@ -300,6 +300,28 @@ fn blocks(listing: &str) -> std::collections::BTreeSet<&str> {
 }
 
 #[test]
+fn rules_of_people_outlive_the_last_network() {
+    let every = of_every_kind();
+    for restore in [false, true] {
+        with_firewall(&every, |firewall| {
+            nft("add rule inet trestle admin ip saddr 203.0.113.7 drop\n");
+            match restore {
+                true => firewall.restore(&[]).unwrap(),
+                false => firewall.change(&all(&every), &[], &[]).unwrap(),
+            }
+            let left = listing();
+            assert!(left.contains("203.0.113.7") && !left.contains("elements"), "{left}");
+            firewall.change(&[], &[], &all(&every)).unwrap();
+            assert!(listing().contains("203.0.113.7"));
+            assert_eq!(firewall.verify(&all(&every)).unwrap(), []);
+            nft("flush chain inet trestle admin\n");
+            firewall.change(&all(&every), &[], &[]).unwrap();
+            assert!(!firewall.exists().unwrap(), "nothing keeps the table any more");
+        });
+    }
+}
+
+#[test]
 fn restoring_from_nothing_makes_the_same_table() {
     let every = of_every_kind();
     with_firewall(&every, |firewall| {

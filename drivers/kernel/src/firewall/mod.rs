@@ -77,7 +77,8 @@ impl Firewall {
 
     /// Takes out, changes and puts in, in one transaction. What is not the firewall's is passed over; where nothing is
     /// to be done the kernel is not called. Removing what is gone and adding what is there succeed. The table is made
-    /// when something is added and it is missing; it goes when [`Resource::FirewallBase`] is removed.
+    /// when something is added and it is missing; it goes when [`Resource::FirewallBase`] is removed, unless people have
+    /// rules in the admin chain.
     ///
     /// # Errors
     /// `Conflict` if another table has our name, or another entry stands where one is added; `Unsupported` for what
@@ -96,7 +97,8 @@ impl Firewall {
     }
 
     /// Makes the whole table anew with what these resources come to, in one transaction: established connections do
-    /// not notice. The admin chain keeps what people wrote. Without any resource of the firewall the table goes.
+    /// not notice. The admin chain keeps what people wrote. Without any resource of the firewall the table goes,
+    /// unless people have rules in the admin chain.
     ///
     /// # Errors
     /// As [`Firewall::change`].
@@ -122,10 +124,9 @@ impl Firewall {
         for _ in 0..ATTEMPTS {
             let known = self.look()?;
             let mut batch = Batch::default();
+            let mut standing = true;
             if change.no_base {
-                if known.standing {
-                    transaction::delete_table(&mut batch);
-                }
+                standing = known.standing && self.take_down(&mut batch)?;
             } else {
                 if change.needs_base() && (!known.standing || remake || (change.base && self.base_drifts(known)?)) {
                     transaction::make_base(&mut batch, self.instance);
@@ -135,7 +136,7 @@ impl Firewall {
                 }
                 transaction::add(&mut batch, &change.come);
             }
-            let refusals = match self.transact(&mut batch, known, !change.no_base)? {
+            let refusals = match self.transact(&mut batch, known, standing)? {
                 Outcome::Done => return Ok(()),
                 Outcome::Stale => {
                     pruned = false;
@@ -164,6 +165,7 @@ impl Firewall {
         for _ in 0..ATTEMPTS {
             let known = self.look()?;
             let mut batch = Batch::default();
+            let mut standing = wanted;
             match wanted {
                 true => {
                     if rebuild {
@@ -173,10 +175,10 @@ impl Firewall {
                     Set::ALL.into_iter().for_each(|it| transaction::empty_set(&mut batch, it));
                     transaction::add(&mut batch, all);
                 }
-                false if known.standing => transaction::delete_table(&mut batch),
+                false if known.standing => standing = self.take_down(&mut batch)?,
                 false => {}
             }
-            match self.transact(&mut batch, known, wanted)? {
+            match self.transact(&mut batch, known, standing)? {
                 Outcome::Done => return Ok(()),
                 Outcome::Stale => {}
                 Outcome::Refused(refusals) => {
@@ -191,6 +193,17 @@ impl Firewall {
             }
         }
         Err(restless())
+    }
+
+    /// Takes the table away, unless people have rules in the admin chain: those are never ours to remove, so the table
+    /// stays for their sake, without an element. Whether it stays.
+    fn take_down(&mut self, batch: &mut Batch) -> Result<bool> {
+        let keeps = dump::rules(&mut self.socket)?.iter().any(|(chain, _)| chain == Chain::Admin.name());
+        match keeps {
+            true => Set::ALL.into_iter().for_each(|set| transaction::empty_set(batch, set)),
+            false => transaction::delete_table(batch),
+        }
+        Ok(keeps)
     }
 
     /// Empties what is ours, and deletes the chains and sets that are made in another way than ours. People's own
