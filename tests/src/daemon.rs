@@ -100,6 +100,9 @@ impl Daemon {
 
     fn namespace_file(&self, sandbox: &str) -> Result<PathBuf> {
         let sandbox = self.inspect("sandbox", sandbox)?;
+        if sandbox["origin"] == "host" {
+            return Ok("/proc/thread-self/ns/net".into());
+        }
         let path = sandbox["namespace"].as_str();
         path.map(PathBuf::from).ok_or_else(|| format!("no namespace in {sandbox}"))
     }

@@ -34,10 +34,12 @@ mod isolation;
 mod links;
 mod loopback;
 mod nothing_left;
+mod odd_hosts;
 mod publish;
 mod published;
 mod repair;
 mod same_network;
+mod sandboxes;
 
 fn play(start: Start, scenario: fn(&Landscape)) {
     privileges::obtain(|| scenario(&Landscape::new(start)));

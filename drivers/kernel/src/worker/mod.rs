@@ -19,8 +19,8 @@ mod verify;
 
 use std::sync::Arc;
 
-use trestle_core::resource::{Namespace, Sysctl};
-use trestle_core::{Doing, Result};
+use trestle_core::resource::{Namespace, Resource, Sysctl};
+use trestle_core::{Doing, Error, Result};
 
 use crate::announce::Announcer;
 use crate::carrier::Carrier;
@@ -57,6 +57,15 @@ impl Worker {
                 self.namespaces.socket(path).doing(|| format!("entering the namespace {}", path.display()))
             }
         }
+    }
+
+    /// Makes the host's settings say what they said before us, where that is asked for. Goes on over errors.
+    fn put_sysctls_back(&self, removed: &[&Resource]) -> Vec<Error> {
+        let of_host = removed.iter().filter_map(|it| match it {
+            Resource::Sysctl(it) if it.namespace == Namespace::Host => Some(it),
+            _ => None,
+        });
+        of_host.filter_map(|it| sysctl::put_back(it).doing(|| format!("changing {} back", it.told())).err()).collect()
     }
 
     /// Makes settings say what they should: the host's here, a sandbox's all on one thread in it.

@@ -295,7 +295,7 @@ fn settings_are_those_of_their_own_namespace() {
         let kernel = kernel();
         let key = "net/ipv4/ip_forward";
         let setting = |namespace, value: &str| {
-            Resource::Sysctl(Sysctl { namespace, key: key.into(), value: value.into(), prior: None })
+            Resource::Sysctl(Sysctl { namespace, key: key.into(), value: value.into(), prior: None, put_back: false })
         };
         let read = || std::fs::read_to_string(format!("/proc/sys/{key}")).unwrap().trim().to_owned();
         let plan = room(2).then(&Plan::from(vec![setting(sandbox(2), "1")]));
@@ -311,6 +311,7 @@ fn settings_are_those_of_their_own_namespace() {
             key: "../../etc/passwd".into(),
             value: "x".into(),
             prior: None,
+            put_back: false,
         })]);
         assert_eq!(kernel.apply(&wrong).await.unwrap_err().kind(), ErrorKind::Invalid);
     });
