@@ -1,6 +1,8 @@
 //! No process is started, whatever the kernel layer does. A test program of its own, because it ends the process that
 //! starts another.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "kernel/host.rs"]
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod host;

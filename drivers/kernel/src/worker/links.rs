@@ -101,7 +101,7 @@ impl Worker {
             steps.push(Step::new(message::address_generation(name, false), "making", *veth).or(NO_IPV6));
             steps.push(Step::new(message::set_port(veth), "making", *veth));
         }
-        for (errno, error) in try_each(&mut self.host, &steps)?.into_iter().flatten() {
+        if let Some((errno, error)) = try_each(&mut self.host, &steps)?.into_iter().flatten().next() {
             return Err(if errno == libc::EEXIST { name_taken(error) } else { error });
         }
         for veth in mended {

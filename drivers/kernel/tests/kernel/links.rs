@@ -196,7 +196,7 @@ fn a_removed_namespace_dies_though_its_socket_was_cached() {
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 1).await;
-        ip(&format!("link add canary type veth peer name c0"));
+        ip("link add canary type veth peer name c0");
         ip("link set c0 netns /run/trestle/netns/000000000002");
         kernel.remove(&room(2).then(&endpoint(2))).await.unwrap();
         assert!(!netns(2).exists());
@@ -321,11 +321,13 @@ fn a_dropped_request_is_finished() {
     on_a_host(async || {
         let kernel = kernel();
         let plan = network().then(&room(2)).then(&endpoint(2));
-        {
-            let mut request = kernel.apply(&plan);
-            let polled = std::future::poll_fn(|context| std::task::Poll::Ready(request.as_mut().poll(context))).await;
-            let _: std::task::Poll<trestle_core::Result<()>> = polled;
-        }
+        let mut request = kernel.apply(&plan);
+        std::future::poll_fn(|context| {
+            drop(request.as_mut().poll(context));
+            std::task::Poll::Ready(())
+        })
+        .await;
+        drop(request);
         assert_eq!(kernel.verify(&plan).await.unwrap(), []);
     });
 }
