@@ -2,7 +2,8 @@
 //!
 //! One table, `inet trestle`, whose chains and rules never change while we run. Networks and published ports are
 //! elements of its sets and maps: adding one costs the same with none and with 50,000 there, and a packet finds its
-//! port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all.
+//! port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all. It takes Linux 5.10
+//! or newer: 5.6 has the interval maps, 5.7 tells in postrouting where a packet came from, 5.10 keeps our mark.
 //!
 //! | to find | look in |
 //! |---|---|
@@ -61,6 +62,8 @@ pub struct Firewall {
 struct Known {
     generation: u32,
     standing: bool,
+    /// Chains, rules and sets were seen, or made, as they should be.
+    whole: bool,
 }
 
 impl Firewall {
@@ -101,6 +104,7 @@ impl Firewall {
         let wanted = resources.iter().any(|it| is_firewall(it));
         let mut all: Vec<Element> = resources.iter().flat_map(|it| elements(it)).collect();
         all.sort();
+        all.dedup();
         self.make_anew(wanted, &all).doing(|| "restoring the firewall")
     }
 
@@ -123,7 +127,7 @@ impl Firewall {
                     transaction::delete_table(&mut batch);
                 }
             } else {
-                if change.needs_base() && (!known.standing || remake || (change.base && self.base_drifts()?)) {
+                if change.needs_base() && (!known.standing || remake || (change.base && self.base_drifts(known)?)) {
                     transaction::make_base(&mut batch, self.instance);
                 }
                 if known.standing {
@@ -133,7 +137,10 @@ impl Firewall {
             }
             let refusals = match self.transact(&mut batch, known, !change.no_base)? {
                 Outcome::Done => return Ok(()),
-                Outcome::Stale => continue,
+                Outcome::Stale => {
+                    pruned = false;
+                    continue;
+                }
                 Outcome::Refused(refusals) => refusals,
             };
             let missing =
@@ -207,6 +214,16 @@ impl Firewall {
         Ok(())
     }
 
+    /// Whether chains, rules or sets are not as they should be; looked up once as long as only we change anything.
+    fn base_drifts(&mut self, known: Known) -> Result<bool> {
+        if known.whole {
+            return Ok(false);
+        }
+        let drifts = !self.base_deviations()?.is_empty();
+        self.known = Some(Known { whole: !drifts, ..known });
+        Ok(drifts)
+    }
+
     /// Keeps only the elements that the kernel has.
     fn prune(&mut self, elements: &mut Vec<Element>) -> Result<()> {
         let mut kept = Vec::with_capacity(elements.len());
@@ -227,7 +244,10 @@ impl Firewall {
         let outcome = self.socket.transact(batch, known.generation);
         self.known = match outcome {
             // The kernel leaves 0 out when it counts over.
-            Ok(Outcome::Done) => Some(Known { generation: known.generation.checked_add(1).unwrap_or(1), standing }),
+            Ok(Outcome::Done) => {
+                let whole = standing && known.standing && self.known.is_some_and(|it| it.whole);
+                Some(Known { generation: known.generation.checked_add(1).unwrap_or(1), standing, whole })
+            }
             Ok(Outcome::Refused(_)) => Some(known),
             Ok(Outcome::Stale) | Err(_) => None,
         };
@@ -246,7 +266,7 @@ impl Firewall {
             Standing::Ours { .. } => true,
             Standing::Strangers { comment } => return Err(Standing::conflict(comment.as_deref())),
         };
-        Ok(*self.known.insert(Known { generation, standing }))
+        Ok(*self.known.insert(Known { generation, standing, whole: false }))
     }
 }
 

@@ -360,3 +360,24 @@ fn hairpin_mode_and_ipv6_are_as_wanted() {
         link.bridge = name("br-test");
     });
 }
+
+#[test]
+fn what_the_connection_tracker_knew_of_a_reaped_address_is_forgotten() {
+    on_a_host(async || {
+        let kernel = kernel();
+        with_sandboxes(&kernel, 2).await;
+        let track = |arguments: &str| {
+            let done = Command::new("conntrack").args(arguments.split_whitespace()).output().unwrap();
+            String::from_utf8_lossy(&done.stdout).into_owned()
+        };
+        for last in [2, 3] {
+            let pair = format!("-s 192.0.2.1 -d 10.0.0.{last} -p udp --sport 1000 --dport 53 --timeout 600");
+            track(&format!("-I {pair} -r 10.0.0.{last} -q 192.0.2.1 --reply-port-src 53 --reply-port-dst 1000"));
+        }
+        assert_eq!(track("-L").lines().count(), 2);
+        kernel.remove(&endpoint(2)).await.unwrap();
+        kernel.reap(&[endpoint(2)]).await.unwrap();
+        let left = track("-L");
+        assert!(left.lines().count() == 1 && left.contains("dst=10.0.0.3"), "{left}");
+    });
+}
