@@ -8,7 +8,7 @@ use super::recover::Owner;
 use crate::error::Result;
 use crate::event::{Action, Subject};
 use crate::id::NetworkId;
-use crate::kernel::{Disturbance, Drift};
+use crate::kernel::{Deviation, Disturbance, Drift};
 use crate::plan::Plan;
 
 /// How long to rest between two repairs, at first and at most: whoever keeps flushing our rules shall not keep us busy.
@@ -47,25 +47,30 @@ impl Inner {
         attached.fold(own, |whole, attachment| whole.then(&attachment.plans.whole()))
     }
 
-    /// Applies every plan in force again if anything is amiss; answers with what was.
+    /// Applies every plan in force again if anything is amiss that can be mended; answers with all that was.
     pub(super) async fn repair(self: &Arc<Self>) -> Result<Vec<Drift>> {
         if self.amiss().await?.is_empty() {
             return Ok(Vec::new());
         }
         let still = self.changing.write().await;
         let drifts = self.amiss().await?;
+        // What others put in the way is theirs to take away: it is told, and nothing is made anew for it.
+        let mendable = drifts.iter().any(|drift| drift.deviation != Deviation::Obstructed);
         let mut owners = Vec::new();
-        if !drifts.is_empty() {
+        if mendable {
             for (owner, plan) in self.all_plans() {
                 owners.push((owner, self.surroundings.kernel.verify(&plan).await?));
             }
         }
-        let gone = if drifts.is_empty() { Vec::new() } else { self.restore().await };
+        let gone = if mendable { self.restore().await } else { Vec::new() };
         drop(still);
         self.remove_gone(gone).await;
-        for (owner, drifts) in owners.into_iter().filter(|(_, drifts)| !drifts.is_empty()) {
-            let told: Vec<String> = drifts.iter().map(|drift| drift.resource.clone()).collect();
-            self.tell_repair(&owner, told.join(", "));
+        for (owner, drifts) in owners {
+            let mended = drifts.iter().filter(|drift| drift.deviation != Deviation::Obstructed);
+            let told: Vec<&str> = mended.map(|drift| drift.resource.as_str()).collect();
+            if !told.is_empty() {
+                self.tell_repair(&owner, told.join(", "));
+            }
         }
         Ok(drifts)
     }
