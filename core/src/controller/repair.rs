@@ -1,6 +1,9 @@
 //! Telling what is not as it should be, and mending it: by wish, and when the kernel tells of somebody else's change.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::Inner;
@@ -10,9 +13,13 @@ use crate::event::{Action, Subject};
 use crate::id::NetworkId;
 use crate::kernel::{Deviation, Disturbance, Drift};
 use crate::plan::Plan;
+use crate::surroundings::Task;
 
 /// How long to rest between two repairs, at first and at most: whoever keeps flushing our rules shall not keep us busy.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
+
+/// How often everything is looked at when nobody gives cause.
+const ROUND: Duration = Duration::from_secs(60);
 
 impl Inner {
     /// What of everything is not as it should be.
@@ -75,28 +82,34 @@ impl Inner {
         Ok(drifts)
     }
 
-    /// Mends whatever somebody else disturbs, ever more patiently while it goes on.
+    /// Mends whatever somebody else disturbs, ever more patiently while it goes on; and looks at everything from time to
+    /// time, for news can be missed and what was in the way may have gone.
     pub(super) async fn repair_forever(self: Arc<Self>) {
         let mut rest = REST.0;
-        while let Some(disturbance) = self.surroundings.kernel.disturbed().await {
-            match &disturbance {
-                Disturbance::Firewall { by } => tracing::warn!(?by, "somebody changed our firewall rules"),
-                Disturbance::Link { name } => tracing::warn!(%name, "somebody changed a link of ours"),
-                Disturbance::Lost => tracing::warn!("notifications were lost: verifying everything"),
-            }
-            match self.repair().await {
-                Ok(drifts) if drifts.is_empty() => rest = REST.0,
-                Ok(drifts) => {
-                    tracing::warn!(count = drifts.len(), "repaired");
-                    self.surroundings.clock.sleep(rest).await;
-                    rest = REST.1.min(rest * 2);
+        let mut news = self.surroundings.kernel.disturbed();
+        loop {
+            match either(news.as_mut(), self.surroundings.clock.sleep(ROUND)).await {
+                None => {}
+                Some(None) => return,
+                Some(Some(disturbance)) => {
+                    log_disturbance(&disturbance);
+                    news = self.surroundings.kernel.disturbed();
                 }
+            }
+            let mended = match self.repair().await {
+                Ok(drifts) => drifts.iter().filter(|drift| drift.deviation != Deviation::Obstructed).count(),
                 Err(error) => {
                     tracing::error!(%error, "could not repair");
-                    self.surroundings.clock.sleep(rest).await;
-                    rest = REST.1.min(rest * 2);
+                    1
                 }
+            };
+            if mended == 0 {
+                rest = REST.0;
+                continue;
             }
+            tracing::warn!(mended, "repaired");
+            self.surroundings.clock.sleep(rest).await;
+            rest = REST.1.min(rest * 2);
         }
     }
 
@@ -113,4 +126,22 @@ impl Inner {
         };
         self.tell(subject, Action::Repair, id, name.unwrap_or_default(), [("resources", what)]);
     }
+}
+
+fn log_disturbance(disturbance: &Disturbance) {
+    match disturbance {
+        Disturbance::Firewall { by } => tracing::warn!(?by, "somebody changed our firewall rules"),
+        Disturbance::Link { name } => tracing::warn!(%name, "somebody changed a link of ours"),
+        Disturbance::Lost => tracing::warn!("notifications were lost: verifying everything"),
+    }
+}
+
+/// What the first of the two says if it is done first, else nothing. The first goes on where it was.
+async fn either<T>(mut first: Pin<&mut (impl Future<Output = T> + ?Sized)>, mut second: Task) -> Option<T> {
+    poll_fn(|context| match (first.as_mut().poll(context), second.as_mut().poll(context)) {
+        (Poll::Ready(said), _) => Poll::Ready(Some(said)),
+        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+    })
+    .await
 }
