@@ -61,6 +61,16 @@ pub enum Key {
     Sandbox(SandboxId),
 }
 
+impl Change {
+    /// The record that it changes.
+    pub fn key(&self) -> Key {
+        match self {
+            Self::Put(record) => record.key(),
+            Self::Remove(key) => *key,
+        }
+    }
+}
+
 impl Record {
     /// What names it.
     pub fn key(&self) -> Key {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::claims::Claim;
 use super::endpoints::Reservation;
-use super::ports::Clash;
+use super::ports::{Clash, Refused};
 use super::request::EndpointRequest;
 use super::sandbox_plan::{FIRST_TABLE, Member, sandbox_plan, together};
 use crate::driver::{Driver, InterfaceName, Ports, Slot};
@@ -17,13 +17,13 @@ use crate::kernel::is_port_taken;
 use crate::name::IfName;
 use crate::network::Network;
 use crate::plan::Plan;
-use crate::port::{HostPorts, PortBinding, PortRequest};
+use crate::port::{PortBinding, PortRequest};
 use crate::resource::Namespace;
 use crate::sandbox::{Sandbox, SandboxState};
 use crate::store::{Change, Record};
 
-/// How many times another ephemeral port is tried when the host turns out to have given one away.
-const TRIES: usize = 16;
+/// How many ports are tried at most when the host turns out to have given them to other programs.
+const MOST_REFUSED: usize = 256;
 
 impl Inner {
     /// Creates an endpoint that lives as long as its attachment, and attaches it.
@@ -49,33 +49,45 @@ impl Inner {
     /// What `connect` would apply; nothing is kept.
     pub(super) async fn plan_connect(self: &Arc<Self>, sandbox: SandboxId, request: EndpointRequest) -> Result<Plan> {
         let name = self.known_sandbox(sandbox)?.name.clone();
+        let network = self.state().find_network(&request.network)?;
+        if self.surroundings.registry.driver(&network.driver)?.capability().external {
+            return Err(Error::unsupported(format!(
+                "driver {} acts when it is asked, so it can't tell a plan beforehand",
+                network.driver
+            )));
+        }
         let place = self.reserve(request, Lifetime::Attachment, Some(name.as_str())).await?;
         let planned = async {
             let _sandbox = self.take(Claim::Sandbox(sandbox)).await;
-            let sandbox = self.ready_sandbox(sandbox)?;
-            let ports =
-                self.promise_ports(place.driver.as_ref(), &place.network, &place.endpoint, &place.endpoint.wanted)?;
+            let (sandbox, none) = (self.ready_sandbox(sandbox)?, Refused::new());
+            let ports = self.promise_ports(
+                place.driver.as_ref(),
+                &place.network,
+                &place.endpoint,
+                &place.endpoint.wanted,
+                &none,
+            )?;
             let attachment = self.ask(&place, &sandbox, ports).await;
             self.state().ports.release_all(place.endpoint.id);
             let attachment = attachment?;
             Ok(together(&self.sandbox_with(&sandbox, &place.network, &place.endpoint, &attachment), &attachment.plans))
         };
         let planned = planned.await;
-        self.give_up(&place.network, &place.endpoint).await?;
+        self.give_up(&place.network, &place.endpoint).await;
         planned
     }
 
     /// The one way in. Whatever fails is undone by the one way out.
     async fn attach(self: &Arc<Self>, mut place: Reservation, sandbox: SandboxId) -> Result<Endpoint> {
         let claim = self.take(Claim::Sandbox(sandbox)).await;
-        let mut tries = if has_ephemeral(&place.endpoint.wanted) { TRIES } else { 1 };
+        let mut refused = Refused::new();
         let outcome = loop {
-            tries -= 1;
-            match self.attach_steps(&mut place, sandbox).await {
-                Err(cause) if tries > 0 && is_port_taken(&cause) => {
+            match self.attach_steps(&mut place, sandbox, &refused).await {
+                Err(cause) if self.may_try_other_ports(&place.endpoint, &cause, &mut refused) => {
                     tracing::debug!(%cause, "trying other ports");
                     if let Err(error) = self.back_out(&place).await {
-                        break Err(error);
+                        tracing::error!(%error, "some of a failed try is still there");
+                        break Err(cause);
                     }
                 }
                 outcome => break outcome,
@@ -99,15 +111,25 @@ impl Inner {
         Ok(place.endpoint)
     }
 
-    async fn attach_steps(self: &Arc<Self>, place: &mut Reservation, sandbox: SandboxId) -> Result<()> {
+    async fn attach_steps(
+        self: &Arc<Self>,
+        place: &mut Reservation,
+        sandbox: SandboxId,
+        refused: &Refused,
+    ) -> Result<()> {
         let sandbox = self.ready_sandbox(sandbox)?;
         check_place(place, &sandbox)?;
         if place.driver.capability().external {
             place.endpoint.state = EndpointState::Joining { sandbox: sandbox.id };
             self.commit(vec![Change::Put(Record::Endpoint(Box::new(place.endpoint.clone())))]).await?;
         }
-        let ports =
-            self.promise_ports(place.driver.as_ref(), &place.network, &place.endpoint, &place.endpoint.wanted)?;
+        let ports = self.promise_ports(
+            place.driver.as_ref(),
+            &place.network,
+            &place.endpoint,
+            &place.endpoint.wanted,
+            refused,
+        )?;
         let attachment = self.ask(place, &sandbox, ports).await?;
         let before = sandbox.state.footprint();
         let after = self.sandbox_with(&sandbox, &place.network, &place.endpoint, &attachment);
@@ -220,12 +242,13 @@ impl Inner {
         network: &Network,
         endpoint: &Endpoint,
         wanted: &[PortRequest],
+        refused: &Refused,
     ) -> Result<Vec<PortBinding>> {
         let default = driver.default_address(network);
         let placed = |port: &PortRequest| PortRequest { address: port.address.or(default), ..port.clone() };
         let wanted: Vec<PortRequest> = wanted.iter().map(placed).collect();
         let mut state = self.state();
-        let clash = match state.ports.reserve(endpoint.id, &wanted, self.config.ephemeral) {
+        let clash = match state.ports.reserve(endpoint.id, &wanted, self.config.ephemeral, refused) {
             Ok(bindings) => return Ok(bindings),
             Err(clash) => clash,
         };
@@ -242,12 +265,23 @@ impl Inner {
                 Error::conflict(format!("publishing {wanted}: the port is {}'s already", told(holder)))
             }
             Clash::NoneFree { wanted, holder } => {
-                let holder = told(holder);
+                let holder = holder.map_or_else(|| "another program".to_owned(), told);
                 Error::exhausted(format!(
                     "publishing {wanted}: every port of the range is taken, the first by {holder}"
                 ))
             }
         })
+    }
+
+    /// Whether a failure was for a port that another program has, and another port may be had instead. The ones that
+    /// were tried are not tried again.
+    pub(super) fn may_try_other_ports(&self, endpoint: &Endpoint, cause: &Error, refused: &mut Refused) -> bool {
+        if !is_port_taken(cause) || refused.len() >= MOST_REFUSED {
+            return false;
+        }
+        let before = refused.len();
+        refused.extend(self.state().ports.chosen(endpoint.id));
+        refused.len() > before
     }
 
     pub(super) fn ready_sandbox(&self, id: SandboxId) -> Result<Arc<Sandbox>> {
@@ -261,20 +295,14 @@ impl Inner {
 
     /// Stores an endpoint and its sandbox in one commit.
     pub(super) async fn commit_both(&self, endpoint: &Endpoint, sandbox: &Sandbox, state: SandboxState) -> Result<()> {
-        let sandbox = Sandbox { state, ..sandbox.clone() };
-        self.commit(vec![
-            Change::Put(Record::Endpoint(Box::new(endpoint.clone()))),
-            Change::Put(Record::Sandbox(sandbox)),
-        ])
-        .await
+        self.commit(both(endpoint, sandbox, state)).await
     }
 }
 
-fn has_ephemeral(wanted: &[PortRequest]) -> bool {
-    wanted.iter().any(|port| match port.host {
-        HostPorts::Ephemeral => true,
-        HostPorts::Within(host) => host.count() != port.container.count(),
-    })
+/// An endpoint, and its sandbox in this state.
+pub(super) fn both(endpoint: &Endpoint, sandbox: &Sandbox, state: SandboxState) -> Vec<Change> {
+    let sandbox = Sandbox { state, ..sandbox.clone() };
+    vec![Change::Put(Record::Endpoint(Box::new(endpoint.clone()))), Change::Put(Record::Sandbox(sandbox))]
 }
 
 fn check_place(place: &Reservation, sandbox: &Sandbox) -> Result<()> {

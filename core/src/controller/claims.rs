@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Inner;
 use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::mac::MacAddress;
 use crate::name::{EndpointName, NetworkName, SandboxName};
 
 /// What can be in somebody's hand.
@@ -18,6 +19,8 @@ pub(super) enum Claim {
     Network(NetworkId),
     /// A name that an endpoint is about to have.
     EndpointName(NetworkId, EndpointName),
+    /// A MAC address that an endpoint is about to have.
+    Mac(NetworkId, MacAddress),
     /// An endpoint that changes.
     Endpoint(EndpointId),
     /// A name that a sandbox is about to have.

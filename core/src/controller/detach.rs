@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::Inner;
+use super::attach::both;
 use super::claims::Claim;
 use super::endpoints::Reservation;
 use super::sandbox_plan::together;
@@ -14,7 +15,7 @@ use crate::event::{Action, Subject};
 use crate::id::EndpointId;
 use crate::plan::Plan;
 use crate::sandbox::SandboxState;
-use crate::store::{Change, Key, Record};
+use crate::store::{Change, Record};
 
 impl Inner {
     /// Takes an endpoint out of its sandbox; it stays reserved, or goes if it lived as long as its attachment.
@@ -41,7 +42,12 @@ impl Inner {
             .await?;
         let outcome = self.cut(endpoint, &before, &after).await;
         let settled = self.after_cut(detaching, outcome.is_ok());
-        let stored = self.commit_both(&settled, &sandbox, SandboxState::Ready { plan: after }).await;
+        // What of the sandbox's own change was not done is done by the reaper, as what the endpoint owes.
+        let state = match outcome {
+            Ok(()) => SandboxState::Ready { plan: after },
+            Err(_) => SandboxState::Changing { from: before, to: after },
+        };
+        let stored = self.settle_on(both(&settled, &sandbox, state)).await;
         if matches!(endpoint.state, EndpointState::Attached(_) | EndpointState::Changing { .. }) {
             let network = self.state().network_of(endpoint)?.name.to_string();
             let attributes = [("network", network), ("sandbox", sandbox.id.to_string())];
@@ -53,9 +59,11 @@ impl Inner {
 
     /// Undoes a failed try before the next one: nothing of it stays in the kernel, the place stays promised.
     pub(super) async fn back_out(self: &Arc<Self>, place: &Reservation) -> Result<()> {
-        self.state().ports.release_all(place.endpoint.id);
-        let Some(stored) = self.state().endpoints.get(&place.endpoint.id).cloned() else { return Ok(()) };
-        let Some(sandbox) = stored.state.sandbox() else { return Ok(()) };
+        let stored = self.state().endpoints.get(&place.endpoint.id).cloned();
+        let Some((stored, sandbox)) = stored.and_then(|stored| Some((stored.clone(), stored.state.sandbox()?))) else {
+            self.state().ports.release_all(place.endpoint.id);
+            return Ok(());
+        };
         if place.driver.capability().external {
             place.driver.leave(&place.network, &stored).await?;
         }
@@ -64,21 +72,23 @@ impl Inner {
         let after = self.sandbox_without(&sandbox, stored.id);
         self.cut(&stored, &sandbox.state.footprint(), &after).await?;
         self.surroundings.kernel.reap(&[stored.state.footprint()]).await?;
+        self.state().ports.release_all(stored.id);
         self.commit_both(&stored.reservation(), &sandbox, SandboxState::Ready { plan: after }).await
     }
 
     /// Leaves nothing of an attach that failed: what was stored is detached and reaped, what was only promised is given up.
     pub(super) async fn abandon(self: &Arc<Self>, place: &Reservation) -> Result<()> {
         let stored = self.state().endpoints.get(&place.endpoint.id).cloned();
-        self.state().ports.release_all(place.endpoint.id);
+        let in_sandbox = stored.as_ref().is_some_and(|stored| stored.state.sandbox().is_some());
+        if !in_sandbox {
+            self.state().ports.release_all(place.endpoint.id);
+        }
         match stored {
-            None => self.give_up(&place.network, &place.endpoint).await,
-            Some(stored) if stored.state.sandbox().is_none() && stored.lifetime == Lifetime::Explicit => Ok(()),
-            Some(stored) if stored.state.sandbox().is_none() => {
-                self.give_up(&place.network, &stored).await?;
-                self.commit(vec![Change::Remove(Key::Endpoint(stored.id))]).await
+            None => {
+                self.give_up(&place.network, &place.endpoint).await;
+                Ok(())
             }
-            Some(stored) => {
+            Some(stored) if in_sandbox => {
                 let detached = match self.detach(&stored, false).await {
                     Ok(()) => Ok(()),
                     // Not even the wish could be stored. Stored is `Attaching`, which a restart removes: remove it now.
@@ -86,6 +96,8 @@ impl Inner {
                 };
                 detached.and(self.pay(vec![stored.id]).await)
             }
+            Some(stored) if stored.lifetime == Lifetime::Explicit => Ok(()),
+            Some(stored) => self.forget(&place.network, &stored).await,
         }
     }
 
@@ -124,10 +136,11 @@ impl Inner {
 
     /// Detaches in memory and in the kernel when the store refuses; the reaper stores it when it can again.
     async fn detach_unstored(self: &Arc<Self>, endpoint: &Endpoint) -> Result<()> {
+        if self.debt(endpoint.id).is_some() {
+            return Ok(());
+        }
         let detaching = self.detaching(endpoint, false)?;
-        self.state().enact(vec![Change::Put(Record::Endpoint(Box::new(detaching)))]);
-        self.owing.notify_one();
-        Ok(())
+        self.settle_on(vec![Change::Put(Record::Endpoint(Box::new(detaching)))]).await
     }
 
     /// Makes sure that an endpoint on its way out is forgotten afterwards.

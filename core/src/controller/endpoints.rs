@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::Inner;
 use super::claims::{Claim, Held};
 use super::request::EndpointRequest;
+use super::state::Release;
 use crate::driver::Driver;
 use crate::endpoint::{Endpoint, EndpointState, Lease, Lifetime};
 use crate::error::{Doing, Error, ErrorKind, Result};
@@ -34,7 +35,7 @@ impl Inner {
         let reservation = self.reserve(request, Lifetime::Explicit, None).await?;
         let endpoint = reservation.endpoint.clone();
         if let Err(cause) = self.commit(vec![Change::Put(Record::Endpoint(Box::new(endpoint.clone())))]).await {
-            self.give_up(&reservation.network, &endpoint).await?;
+            self.give_up(&reservation.network, &endpoint).await;
             return Err(cause);
         }
         let network = reservation.network.name.to_string();
@@ -49,8 +50,7 @@ impl Inner {
         let network = self.state().network_of(&endpoint)?;
         match &endpoint.state {
             EndpointState::Reserved => {
-                self.give_up(&network, &endpoint).await.doing(|| format!("deleting endpoint {}", endpoint.name))?;
-                self.commit(vec![Change::Remove(Key::Endpoint(id))]).await?;
+                self.forget(&network, &endpoint).await.doing(|| format!("deleting endpoint {}", endpoint.name))?;
                 self.tell(
                     Subject::Endpoint,
                     Action::Destroy,
@@ -88,6 +88,10 @@ impl Inner {
             (None, None) => EndpointName::try_from(format!("endpoint-{}", id.short()))?,
         };
         let claim_name = self.take(Claim::EndpointName(network.id, name.clone())).await;
+        let claim_mac = match request.mac {
+            Some(mac) => Some(self.take(Claim::Mac(network.id, mac)).await),
+            None => None,
+        };
         let claim_endpoint = self.take(Claim::Endpoint(id)).await;
         let is_in_the_way = |endpoint: &Endpoint| {
             endpoint.name == name
@@ -129,21 +133,40 @@ impl Inner {
             Ok(chosen) => {
                 endpoint.mac = chosen.mac.unwrap_or(endpoint.mac);
                 endpoint.lease = endpoint.lease.or(chosen.lease);
-                Ok(Reservation { endpoint, network, driver, _claims: vec![claim_name, claim_endpoint] })
+                Ok(Reservation {
+                    endpoint,
+                    network,
+                    driver,
+                    _claims: [Some(claim_name), claim_mac, Some(claim_endpoint)].into_iter().flatten().collect(),
+                })
             }
             Err(cause) => {
-                release(ipam.as_ref(), &network, &endpoint).await?;
+                self.release(leases(&network, &endpoint)).await;
                 Err(cause)
             }
         }
     }
 
-    /// Takes back what [`Inner::reserve`] promised: the driver is told, the addresses are free.
-    pub(super) async fn give_up(&self, network: &Network, endpoint: &Endpoint) -> Result<()> {
+    /// Takes back what [`Inner::reserve`] promised and nobody stored: the driver is told, the addresses are free.
+    pub(super) async fn give_up(&self, network: &Network, endpoint: &Endpoint) {
+        if let Err(error) = self.tell_driver(network, endpoint).await {
+            tracing::warn!(%error, endpoint = %endpoint.name, "the driver keeps an endpoint that never came to be");
+        }
+        self.release(leases(network, endpoint)).await;
+    }
+
+    /// Takes an endpoint out of the world, the record before its addresses: no record may claim an address that
+    /// somebody else can get.
+    pub(super) async fn forget(&self, network: &Network, endpoint: &Endpoint) -> Result<()> {
+        self.tell_driver(network, endpoint).await?;
+        self.commit(vec![Change::Remove(Key::Endpoint(endpoint.id))]).await?;
+        self.release(leases(network, endpoint)).await;
+        Ok(())
+    }
+
+    async fn tell_driver(&self, network: &Network, endpoint: &Endpoint) -> Result<()> {
         let driver = self.surroundings.registry.driver(&network.driver)?;
-        let ipam = self.surroundings.registry.ipam(&network.ipam)?;
-        driver.delete_endpoint(network, endpoint).await?;
-        release(ipam.as_ref(), network, endpoint).await
+        driver.delete_endpoint(network, endpoint).await
     }
 
     /// The endpoint as it is now.
@@ -221,9 +244,12 @@ impl Inner {
                     }
                 }
                 Err(cause) => {
-                    for (pool, address) in taken {
-                        ipam.release_address(pool, address).await?;
-                    }
+                    let taken = taken.into_iter().map(|(pool, address)| Release {
+                        ipam: network.ipam.clone(),
+                        pool: pool.to_owned(),
+                        address: Some(address),
+                    });
+                    self.release(taken.collect()).await;
                     return Err(cause).doing(|| format!("choosing an {noun} address on network {}", network.name));
                 }
             }
@@ -265,15 +291,11 @@ fn pool_for<'a>(mut pools: impl Iterator<Item = &'a Pool>, wanted: Option<IpAddr
     }
 }
 
-/// Gives an endpoint's addresses back; goes on over errors.
-async fn release(ipam: &dyn Ipam, network: &Network, endpoint: &Endpoint) -> Result<()> {
+/// What an endpoint has on lease.
+fn leases(network: &Network, endpoint: &Endpoint) -> Vec<Release> {
     let lease = endpoint.lease.clone().unwrap_or_default();
     let addresses = [lease.v4.map(|it| IpAddr::from(it.addr())), lease.v6.map(|it| IpAddr::from(it.addr()))];
-    let mut errors = Vec::new();
-    for address in addresses.into_iter().flatten() {
-        if let Some(pool) = pool_for(network.pools.iter(), Some(address)) {
-            errors.extend(ipam.release_address(&pool.id, address).await.err());
-        }
-    }
-    Error::several(errors).map_or(Ok(()), Err)
+    let of = |address| pool_for(network.pools.iter(), Some(address)).map(|pool| (pool.id.clone(), address));
+    let held = addresses.into_iter().flatten().filter_map(of);
+    held.map(|(pool, address)| Release { ipam: network.ipam.clone(), pool, address: Some(address) }).collect()
 }

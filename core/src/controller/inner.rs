@@ -1,16 +1,19 @@
 //! What every clone of a controller shares, and the few acts that all others are made of.
 
-use std::future::Future;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use tokio::sync::{Notify, broadcast, oneshot};
 
 use super::Config;
-use super::state::State;
+use super::state::{Release, State};
 use crate::error::{Error, Result};
 use crate::event::{Action, Event, Subject};
-use crate::store::Change;
-use crate::surroundings::Surroundings;
+use crate::store::{Change, Key};
+use crate::surroundings::{Surroundings, Task};
 
 /// How many events a slow listener may be behind before it loses the oldest.
 const EVENTS_KEPT: usize = 4096;
@@ -23,11 +26,13 @@ pub(super) struct Inner {
     pub(super) freed: Notify,
     /// Told whenever an endpoint owes something.
     pub(super) owing: Notify,
-    /// Held for reading by whoever changes the kernel, from the commit that says so to the one that says it is done;
-    /// for writing by whoever compares kernel and records as a whole. Never across a call to a driver.
+    /// Held for reading by whoever changes the kernel, as long as records and kernel differ because of it; for writing
+    /// by whoever compares them as a whole. Never across a call to a driver or an address manager.
     pub(super) changing: tokio::sync::RwLock<()>,
     /// Held by whoever reaps.
     pub(super) reaping: tokio::sync::Mutex<()>,
+    /// Held by whoever gives back what is on lease, so that it is given back in order.
+    releasing: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -41,6 +46,7 @@ impl Inner {
             owing: Notify::new(),
             changing: tokio::sync::RwLock::new(()),
             reaping: tokio::sync::Mutex::new(()),
+            releasing: tokio::sync::Mutex::new(()),
             state: Mutex::new(state),
         })
     }
@@ -56,14 +62,64 @@ impl Inner {
     /// A commit that is answered with an error may have been stored all the same, so what stood before is put back.
     pub(super) async fn commit(&self, changes: Vec<Change>) -> Result<()> {
         let Err(cause) = self.surroundings.store.commit(&changes, &[]).await else {
-            self.state().enact(changes);
+            let mut state = self.state();
+            let stored: BTreeSet<Key> = changes.iter().map(Change::key).collect();
+            state.unstored.retain(|key| !stored.contains(key));
+            state.enact(changes);
             return Ok(());
         };
-        let before = self.state().records_before(&changes);
+        let before = self.state().standing(changes.iter().map(Change::key));
         if let Err(error) = self.surroundings.store.commit(&before, &[]).await {
             tracing::error!(%error, "the store neither takes a change nor takes it back");
+            self.state().unstored.extend(changes.iter().map(Change::key));
+            self.owing.notify_one();
         }
         Err(cause)
+    }
+
+    /// What is so is so, whether the store takes it or not: if it does not, the reaper stores it when it can.
+    pub(super) async fn settle_on(&self, changes: Vec<Change>) -> Result<()> {
+        let committed = self.commit(changes.clone()).await;
+        if committed.is_err() {
+            let mut state = self.state();
+            state.unstored.extend(changes.iter().map(Change::key));
+            state.enact(changes);
+            drop(state);
+            self.owing.notify_one();
+        }
+        committed
+    }
+
+    /// Gives back what is on lease, in order; what an address manager does not take now it is offered again later.
+    pub(super) async fn release(&self, releases: Vec<Release>) {
+        self.state().to_release.extend(releases);
+        if let Err(error) = self.release_owed().await {
+            tracing::warn!(%error, "something on lease is not given back yet");
+            self.owing.notify_one();
+        }
+    }
+
+    /// Offers everything that is to be given back; one address manager's refusal keeps no other waiting.
+    pub(super) async fn release_owed(&self) -> Result<()> {
+        let _in_order = self.releasing.lock().await;
+        let mut errors: BTreeMap<String, Error> = BTreeMap::new();
+        let releases = std::mem::take(&mut self.state().to_release);
+        for release in releases {
+            if !errors.contains_key(&release.ipam) {
+                let Err(error) = self.try_release(&release).await else { continue };
+                errors.insert(release.ipam.clone(), error);
+            }
+            self.state().to_release.push(release);
+        }
+        Error::several(errors.into_values().collect()).map_or(Ok(()), Err)
+    }
+
+    async fn try_release(&self, release: &Release) -> Result<()> {
+        let ipam = self.surroundings.registry.ipam(&release.ipam)?;
+        match release.address {
+            Some(address) => ipam.release_address(&release.pool, address).await,
+            None => ipam.release_pool(&release.pool).await,
+        }
     }
 
     /// Runs work to its end on a task of its own and waits for it: whoever asked may go away meanwhile.
@@ -93,4 +149,14 @@ impl Inner {
         tracing::info!(?subject, ?action, %id, %name, ?attributes, "event");
         drop(self.events.send(Event { at: self.surroundings.clock.now(), subject, action, id, name, attributes }));
     }
+}
+
+/// What the first of the two says if it is done first, else nothing. The first goes on where it was.
+pub(super) async fn either<T>(mut first: Pin<&mut (impl Future<Output = T> + ?Sized)>, mut second: Task) -> Option<T> {
+    poll_fn(|context| match (first.as_mut().poll(context), second.as_mut().poll(context)) {
+        (Poll::Ready(said), _) => Poll::Ready(Some(said)),
+        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+    })
+    .await
 }

@@ -1,7 +1,6 @@
 //! Creating and removing networks.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -9,6 +8,7 @@ use ipnet::IpNet;
 use super::Inner;
 use super::claims::Claim;
 use super::request::{NetworkRequest, PoolWish};
+use super::state::Release;
 use crate::driver::{Addresses, Driver};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
@@ -23,11 +23,14 @@ use crate::store::{Change, Key, Record};
 impl Inner {
     /// Makes a network, or nothing at all.
     pub(super) async fn create_network(self: &Arc<Self>, request: NetworkRequest) -> Result<Network> {
+        let id = NetworkId::random(self.surroundings.entropy.as_ref());
         let _name = self.take(Claim::NetworkName(request.name.clone())).await;
+        // Until it is ready, nobody else goes on with it or removes it.
+        let _network = self.take(Claim::Network(id)).await;
         let driver = self.surroundings.registry.driver(&request.driver)?;
         self.check_new_network(&request, driver.as_ref())?;
         let facts = self.surroundings.kernel.facts().await?;
-        let mut network = self.lease_network(&request, driver.as_ref(), &facts).await?;
+        let mut network = self.lease_network(id, &request, driver.as_ref(), &facts).await?;
         if let Err(cause) = self.build(&mut network, driver.as_ref(), &facts).await {
             self.dismantle(network)
                 .await
@@ -44,10 +47,16 @@ impl Inner {
         let driver = self.surroundings.registry.driver(&request.driver)?;
         self.check_new_network(&request, driver.as_ref())?;
         let facts = self.surroundings.kernel.facts().await?;
-        let network = self.lease_network(&request, driver.as_ref(), &facts).await?;
+        if driver.capability().external {
+            return Err(Error::unsupported(format!(
+                "driver {} acts when it is asked, so it can't tell a plan beforehand",
+                request.driver
+            )));
+        }
+        let id = NetworkId::random(self.surroundings.entropy.as_ref());
+        let network = self.lease_network(id, &request, driver.as_ref(), &facts).await?;
         let plan = driver.create_network(&network, &facts).await;
-        let ipam = self.surroundings.registry.ipam(&network.ipam)?;
-        release_pools(ipam.as_ref(), &network.pools).await?;
+        self.release(leases(&network)).await;
         Ok((network, plan?))
     }
 
@@ -129,11 +138,17 @@ impl Inner {
     }
 
     /// The network with its pools on lease, and nothing else done. On an error nothing stays on lease.
-    async fn lease_network(&self, request: &NetworkRequest, driver: &dyn Driver, facts: &Facts) -> Result<Network> {
+    async fn lease_network(
+        &self,
+        id: NetworkId,
+        request: &NetworkRequest,
+        driver: &dyn Driver,
+        facts: &Facts,
+    ) -> Result<Network> {
         let ipam = self.surroundings.registry.ipam(&request.ipam)?;
         let capability = driver.capability();
         let mut network = Network {
-            id: NetworkId::random(self.surroundings.entropy.as_ref()),
+            id,
             name: request.name.clone(),
             driver: request.driver.clone(),
             ipam: request.ipam.clone(),
@@ -162,9 +177,7 @@ impl Inner {
                 options: request.ipam_options.clone(),
             };
             if let Err(cause) = lease_pool(ipam.as_ref(), &ask, wish, &mut network.pools).await {
-                release_pools(ipam.as_ref(), &network.pools)
-                    .await
-                    .unwrap_or_else(|error| tracing::warn!(%error, "a pool stays on lease"));
+                self.release(leases(&network)).await;
                 return Err(self.name_the_neighbour(cause, wish));
             }
         }
@@ -229,7 +242,6 @@ impl Inner {
         let mut errors = Vec::new();
         let plan = network.state.plan().clone();
         let driver = self.surroundings.registry.driver(&network.driver)?;
-        let ipam = self.surroundings.registry.ipam(&network.ipam)?;
         if self.state().networks.contains_key(&network.id) {
             errors.extend(self.put_network(&mut network, NetworkState::Deleting { plan: plan.clone() }).await.err());
         }
@@ -243,14 +255,13 @@ impl Inner {
             errors.extend(self.surroundings.kernel.reap(&[own]).await.err());
         }
         errors.extend(driver.delete_network(&network).await.err());
-        if errors.is_empty() {
-            errors.extend(release_pools(ipam.as_ref(), &network.pools).await.err());
-        }
+        // The record before the pools: no record may claim a pool that somebody else can get.
         if errors.is_empty() && self.state().networks.contains_key(&network.id) {
             errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());
         }
-        if !errors.is_empty() {
-            self.owing.notify_one();
+        match errors.is_empty() {
+            true => self.release(leases(&network)).await,
+            false => self.owing.notify_one(),
         }
         Error::several(errors).map_or(Ok(()), Err)
     }
@@ -303,15 +314,12 @@ async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>,
     Ok(())
 }
 
-/// Gives back everything that a network has on lease for itself.
-async fn release_pools(ipam: &dyn Ipam, pools: &[Pool]) -> Result<()> {
-    let mut errors = Vec::new();
-    for pool in pools {
-        let own: Vec<IpAddr> = pool.gateway.into_iter().chain(pool.auxiliary.values().copied()).collect();
-        for address in own {
-            errors.extend(ipam.release_address(&pool.id, address).await.err());
-        }
-        errors.extend(ipam.release_pool(&pool.id).await.err());
-    }
-    Error::several(errors).map_or(Ok(()), Err)
+/// What a network has on lease for itself, each pool after its addresses.
+fn leases(network: &Network) -> Vec<Release> {
+    let of_pool = |pool: &Pool| {
+        let own = pool.gateway.into_iter().chain(pool.auxiliary.values().copied()).map(Some);
+        let release = |address| Release { ipam: network.ipam.clone(), pool: pool.id.clone(), address };
+        own.chain([None]).map(release).collect::<Vec<_>>()
+    };
+    network.pools.iter().flat_map(of_pool).collect()
 }

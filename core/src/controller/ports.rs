@@ -1,6 +1,6 @@
 //! Which ports of the host are promised to which endpoint. Pure; made anew from the endpoints at start.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::id::EndpointId;
@@ -11,37 +11,49 @@ use crate::port::{HostPorts, PortBinding, PortRange, PortRequest, Protocol};
 pub(super) struct PortTable {
     taken: HashMap<(Protocol, u16), Vec<Holder>>,
     owners: HashMap<EndpointId, Vec<PortBinding>>,
+    chosen: HashMap<EndpointId, BTreeSet<(Protocol, u16)>>,
     cursor: u16,
 }
 
 /// An endpoint that has a port on an address; `None` is every address.
 type Holder = (Option<IpAddr>, EndpointId);
 
+/// Ports that turned out to be other programs'.
+pub(super) type Refused = BTreeSet<(Protocol, u16)>;
+
 /// Why ports can't be had.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Clash {
     /// Another endpoint, or the same one, has it.
     Held { wanted: PortBinding, holder: EndpointId },
-    /// Every port of a range is taken, the first one by this endpoint.
-    NoneFree { wanted: PortRequest, holder: EndpointId },
+    /// Every port of a range is taken, the first one by this endpoint, or all by other programs.
+    NoneFree { wanted: PortRequest, holder: Option<EndpointId> },
 }
 
 impl PortTable {
-    /// Promises a port of the host for each request, all or none. An ephemeral port is not the one promised last.
+    /// Promises a port of the host for each request, all or none. An ephemeral port is not the one promised last; where
+    /// there is a choice no refused one is chosen.
     pub(super) fn reserve(
         &mut self,
         owner: EndpointId,
         requests: &[PortRequest],
         ephemeral: (u16, u16),
+        refused: &Refused,
     ) -> Result<Vec<PortBinding>, Clash> {
         let mut bindings = Vec::with_capacity(requests.len());
         for request in requests {
-            if let Err(clash) = self.reserve_one(owner, request, ephemeral, &mut bindings) {
+            if let Err(clash) = self.reserve_one(owner, request, ephemeral, refused, &mut bindings) {
                 self.release(owner, &bindings);
                 return Err(clash);
             }
         }
         Ok(bindings)
+    }
+
+    /// Every port of an endpoint that was chosen for it, rather than asked for.
+    pub(super) fn chosen(&self, owner: EndpointId) -> Vec<(Protocol, u16)> {
+        let chosen = self.chosen.get(&owner).into_iter().flatten();
+        chosen.copied().collect()
     }
 
     /// Takes every promise to an endpoint back.
@@ -57,6 +69,13 @@ impl PortTable {
             owned.retain(|binding| !gone.contains(binding));
             if owned.is_empty() {
                 self.owners.remove(&owner);
+            }
+        }
+        if let Some(chosen) = self.chosen.get_mut(&owner) {
+            let gone: HashSet<_> = bindings.iter().map(|it| (it.protocol, it.host.first())).collect();
+            chosen.retain(|port| !gone.contains(port));
+            if chosen.is_empty() {
+                self.chosen.remove(&owner);
             }
         }
         for binding in bindings {
@@ -82,6 +101,7 @@ impl PortTable {
         owner: EndpointId,
         request: &PortRequest,
         ephemeral: (u16, u16),
+        refused: &Refused,
         bindings: &mut Vec<PortBinding>,
     ) -> Result<(), Clash> {
         let binding =
@@ -96,17 +116,17 @@ impl PortTable {
                 bindings.push(wanted);
             }
             HostPorts::Within(host) => {
-                let free = self.first_free(request, host.ports())?;
+                let free = self.first_free(request, refused, host.ports())?;
                 let chosen = binding(free, request.container);
-                self.enter(owner, &chosen);
+                self.choose(owner, &chosen);
                 bindings.push(chosen);
             }
             HostPorts::Ephemeral => {
                 for container in request.container.ports() {
                     let container = PortRange::single(container).expect("a port of a range is no 0");
-                    let free = self.next_free(request, ephemeral)?;
+                    let free = self.next_free(request, refused, ephemeral)?;
                     let chosen = binding(free, container);
-                    self.enter(owner, &chosen);
+                    self.choose(owner, &chosen);
                     bindings.push(chosen);
                 }
             }
@@ -115,23 +135,32 @@ impl PortTable {
     }
 
     /// The next free port after the one chosen last, round the range.
-    fn next_free(&mut self, request: &PortRequest, (first, last): (u16, u16)) -> Result<PortRange, Clash> {
+    fn next_free(
+        &mut self,
+        request: &PortRequest,
+        refused: &Refused,
+        (first, last): (u16, u16),
+    ) -> Result<PortRange, Clash> {
         let start = if (first..last).contains(&self.cursor) { self.cursor + 1 } else { first };
-        let free = self.first_free(request, (start..=last).chain(first..start))?;
+        let free = self.first_free(request, refused, (start..=last).chain(first..start))?;
         self.cursor = free.first();
         Ok(free)
     }
 
-    fn first_free(&self, request: &PortRequest, candidates: impl Iterator<Item = u16>) -> Result<PortRange, Clash> {
+    fn first_free(
+        &self,
+        request: &PortRequest,
+        refused: &Refused,
+        candidates: impl Iterator<Item = u16>,
+    ) -> Result<PortRange, Clash> {
         let mut first_holder = None;
-        for port in candidates {
+        for port in candidates.filter(|port| !refused.contains(&(request.protocol, *port))) {
             match self.holder_of(request.protocol, port, request.address) {
                 None => return Ok(PortRange::single(port).expect("a port of a range is no 0")),
                 holder => first_holder = first_holder.or(holder),
             }
         }
-        let holder = first_holder.expect("a range has a port");
-        Err(Clash::NoneFree { wanted: request.clone(), holder })
+        Err(Clash::NoneFree { wanted: request.clone(), holder: first_holder })
     }
 
     fn holder(&self, wanted: &PortBinding) -> Option<EndpointId> {
@@ -141,6 +170,11 @@ impl PortTable {
     fn holder_of(&self, protocol: Protocol, port: u16, address: Option<IpAddr>) -> Option<EndpointId> {
         let holders = self.taken.get(&(protocol, port))?;
         holders.iter().find(|(held, _)| covers_common_ground(*held, address)).map(|(_, holder)| *holder)
+    }
+
+    fn choose(&mut self, owner: EndpointId, binding: &PortBinding) {
+        self.chosen.entry(owner).or_default().insert((binding.protocol, binding.host.first()));
+        self.enter(owner, binding);
     }
 
     fn enter(&mut self, owner: EndpointId, binding: &PortBinding) {
@@ -173,7 +207,7 @@ mod tests {
 
     fn reserve(table: &mut PortTable, owner: char, requests: &[&str]) -> Result<Vec<String>, Clash> {
         let requests: Vec<PortRequest> = requests.iter().map(|text| text.parse().unwrap()).collect();
-        let bindings = table.reserve(endpoint(owner), &requests, EPHEMERAL)?;
+        let bindings = table.reserve(endpoint(owner), &requests, EPHEMERAL, &Refused::new())?;
         Ok(bindings.iter().map(PortBinding::to_string).collect())
     }
 
@@ -228,7 +262,17 @@ mod tests {
         assert!(matches!(reserve(&mut table, 'c', &["1"]), Err(Clash::NoneFree { .. })));
         table.release_all(endpoint('a'));
         table.release_all(endpoint('b'));
-        assert!(table.taken.is_empty() && table.owners.is_empty(), "{table:?}");
+        assert!(table.taken.is_empty() && table.owners.is_empty() && table.chosen.is_empty(), "{table:?}");
+    }
+
+    #[test]
+    fn a_refused_port_is_passed_over_where_there_is_a_choice() {
+        let mut table = PortTable::default();
+        let refused = Refused::from([(Protocol::Tcp, 8000), (Protocol::Tcp, 40000)]);
+        let wanted = ["8000-8001:80".parse().unwrap(), "90".parse().unwrap()];
+        let bindings = table.reserve(endpoint('a'), &wanted, EPHEMERAL, &refused).unwrap();
+        assert_eq!(bindings.iter().map(PortBinding::to_string).collect::<Vec<_>>(), ["8001:80/tcp", "40001:90/tcp"]);
+        assert_eq!(table.chosen(endpoint('a')), [(Protocol::Tcp, 8001), (Protocol::Tcp, 40001)]);
     }
 
     #[test]

@@ -3,20 +3,18 @@
 use std::sync::Arc;
 
 use super::Inner;
+use super::attach::both;
 use super::claims::Claim;
+use super::ports::Refused;
 use super::sandbox_plan::together;
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Plans};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
 use crate::id::EndpointId;
-use crate::kernel::is_port_taken;
 use crate::plan::Plan;
-use crate::port::{ExposedPort, HostPorts, PortBinding, PortRequest};
+use crate::port::{ExposedPort, PortBinding, PortRequest};
 use crate::sandbox::{Sandbox, SandboxState};
 use crate::store::{Change, Record};
-
-/// How many times other ephemeral ports are tried when the host turns out to have given one away.
-const TRIES: usize = 16;
 
 impl Inner {
     /// Publishes more ports; answers with everything that is published then. Of an endpoint that is only reserved they
@@ -26,27 +24,23 @@ impl Inner {
         let _endpoint = self.take(Claim::Endpoint(id)).await;
         let endpoint = self.settled(id).await?;
         let wanted: Vec<PortRequest> = endpoint.wanted.iter().chain(&ports).cloned().collect();
-        let EndpointState::Attached(now) = &endpoint.state else { return self.want(&endpoint, wanted).await };
+        let Some(now) = attached(&endpoint)? else { return self.want(&endpoint, wanted).await };
         let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
-        let tries = if ports.iter().any(|port| port.host == HostPorts::Ephemeral) { TRIES } else { 1 };
         let network = self.state().network_of(&endpoint)?;
         let driver = self.surroundings.registry.driver(&network.driver)?;
-        let mut outcome = Err(Error::internal("no try was made"));
-        for _ in 0..tries {
-            let added = self.promise_ports(driver.as_ref(), &network, &endpoint, &ports)?;
+        let mut refused = Refused::new();
+        let outcome = loop {
+            let added = self.promise_ports(driver.as_ref(), &network, &endpoint, &ports, &refused)?;
             let all = now.ports.iter().chain(&added).cloned().collect();
-            outcome = self.change_ports(&endpoint, now, all, &wanted).await;
-            match &outcome {
-                Ok(_) => break,
-                Err(cause) => {
-                    self.state().ports.release(id, &added);
-                    if !is_port_taken(cause) {
-                        break;
-                    }
-                }
+            let Err(cause) = self.change_ports(&endpoint, now, all, &wanted).await else { break Ok(added) };
+            let again = self.may_try_other_ports(&endpoint, &cause, &mut refused);
+            self.state().ports.release(id, &added);
+            if !again {
+                break Err(cause);
             }
-        }
-        outcome.doing(|| format!("publishing ports of {}", endpoint.name))
+        };
+        let added = outcome.doing(|| format!("publishing ports of {}", endpoint.name))?;
+        Ok(now.ports.iter().cloned().chain(added).collect())
     }
 
     /// Takes every published port back that leads to one of these container ports; answers with what is left.
@@ -70,7 +64,7 @@ impl Inner {
         }
         let wanted: Vec<PortRequest> =
             endpoint.wanted.iter().filter(|port| !is_meant(port.container, port.protocol)).cloned().collect();
-        let EndpointState::Attached(now) = &endpoint.state else { return self.want(&endpoint, wanted).await };
+        let Some(now) = attached(&endpoint)? else { return self.want(&endpoint, wanted).await };
         let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
         let (gone, left): (Vec<PortBinding>, Vec<PortBinding>) =
             now.ports.iter().cloned().partition(|port| is_meant(port.container, port.protocol));
@@ -116,9 +110,11 @@ impl Inner {
             Err(cause) => Err(cause),
         };
         if let Err(cause) = changed {
-            // Back to what was; where even that fails, verify tells of it and repair mends it.
+            // Back to what was, on record in any case; what of it fails in the kernel, verify tells and repair mends.
             let back = self.surroundings.kernel.replace(&to, &from).await;
-            let stored = self.settle_ports(endpoint, &endpoint.wanted, now, &sandbox, before).await;
+            let state = EndpointState::Attached(now.clone());
+            let was = Endpoint { state, ..endpoint.clone() };
+            let stored = self.settle_on(both(&was, &sandbox, SandboxState::Ready { plan: before })).await;
             let errors = [Some(cause), back.err(), stored.err()].into_iter().flatten().collect();
             return Err(Error::several(errors).expect("there is a cause"));
         }
@@ -140,5 +136,16 @@ impl Inner {
         let state = EndpointState::Attached(attachment.clone());
         let endpoint = Endpoint { state, wanted: wanted.to_vec(), ..endpoint.clone() };
         self.commit_both(&endpoint, sandbox, SandboxState::Ready { plan }).await
+    }
+}
+
+/// What is attached; `None` if the endpoint is only reserved.
+fn attached(endpoint: &Endpoint) -> Result<Option<&Attachment>> {
+    match &endpoint.state {
+        EndpointState::Attached(attachment) => Ok(Some(attachment)),
+        EndpointState::Reserved => Ok(None),
+        other => {
+            Err(Error::conflict(format!("endpoint {} is {}; try again when it is done", endpoint.name, other.name())))
+        }
     }
 }

@@ -1,17 +1,19 @@
 //! Paying what detached endpoints owe: links are deleted in groups, plugins are told, addresses are given back.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Inner;
 use super::claims::{Claim, Held};
+use super::inner::either;
 use crate::endpoint::{Endpoint, EndpointState, Lifetime, Owed};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
 use crate::id::EndpointId;
 use crate::plan::Plan;
-use crate::store::{Change, Key, Record};
+use crate::store::{Change, Record};
 
 /// How long to wait before a debt that could not be paid is tried again, at first and at most.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
@@ -20,13 +22,16 @@ impl Inner {
     /// Pays whenever something is owed; tries again, ever more patiently, what could not be paid.
     pub(super) async fn reap_forever(self: Arc<Self>) {
         let mut patience = PATIENCE.0;
+        self.owing.notified().await;
         loop {
-            self.owing.notified().await;
-            while !self.reap().await {
-                self.surroundings.clock.sleep(patience).await;
+            if self.reap().await {
+                patience = PATIENCE.0;
+                self.owing.notified().await;
+            } else {
+                // What is owed anew meanwhile does not wait for what can't be paid.
+                either(pin!(self.owing.notified()), self.surroundings.clock.sleep(patience)).await;
                 patience = PATIENCE.1.min(patience * 2);
             }
-            patience = PATIENCE.0;
         }
     }
 
@@ -43,9 +48,21 @@ impl Inner {
         let paid = self.pay(in_hand.keys().copied().collect()).await;
         let finished = self.finish_sandboxes().await;
         let removed = self.finish_networks().await;
-        let errors: Vec<Error> = [paid.err(), finished.err(), removed.err()].into_iter().flatten().collect();
+        let stored = self.store_owed().await;
+        let released = self.release_owed().await;
+        let errors: Vec<Error> =
+            [paid.err(), finished.err(), removed.err(), stored.err(), released.err()].into_iter().flatten().collect();
         errors.iter().for_each(|error| tracing::warn!(%error, "something is still owed"));
         errors.is_empty()
+    }
+
+    /// Stores what the store would not take before.
+    async fn store_owed(&self) -> Result<()> {
+        let owed = {
+            let state = self.state();
+            state.standing(state.unstored.iter().copied())
+        };
+        if owed.is_empty() { Ok(()) } else { self.commit(owed).await }
     }
 
     /// Waits until these endpoints owe nothing: all at once where nobody has them in hand, else when they are let go.
@@ -111,7 +128,7 @@ impl Inner {
         Error::several(errors).map_or(Ok(()), Err)
     }
 
-    fn debt(&self, id: EndpointId) -> Option<Debt> {
+    pub(super) fn debt(&self, id: EndpointId) -> Option<Debt> {
         let endpoint = self.state().endpoints.get(&id)?.clone();
         match &endpoint.state {
             EndpointState::Detaching { plan, owed, .. } => {
@@ -135,10 +152,8 @@ impl Inner {
             }
         }
         if is_clean && outcome.is_ok() && debt.owed.contains(&Owed::Forget) {
-            outcome = self.give_up(&network, &debt.endpoint).await;
+            outcome = self.forget(&network, &debt.endpoint).await;
             if outcome.is_ok() {
-                debt.pay(Owed::Forget);
-                self.commit(vec![Change::Remove(Key::Endpoint(debt.endpoint.id))]).await?;
                 if debt.endpoint.lifetime == Lifetime::Explicit {
                     let attributes = [("network", network.name.to_string())];
                     self.tell(Subject::Endpoint, Action::Destroy, debt.endpoint.id, &name, attributes);
@@ -152,7 +167,7 @@ impl Inner {
 }
 
 /// What an endpoint owes.
-struct Debt {
+pub(super) struct Debt {
     endpoint: Endpoint,
     plan: Plan,
     owed: Vec<Owed>,

@@ -11,7 +11,7 @@ use crate::ipam::{AddressRequest, Family, PoolRequest, Purpose};
 use crate::network::{Network, NetworkState};
 use crate::plan::Plan;
 use crate::sandbox::{Sandbox, SandboxNetns, SandboxState};
-use crate::store::{Change, Key, Record};
+use crate::store::{Change, Record};
 
 /// Whose plan it is.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Inner {
         self.lease_again().await;
         self.finish_states().await?;
         report("finishing with a sandbox", self.finish_sandboxes().await);
-        self.forget_orphans().await?;
+        self.forget_orphans().await;
         let gone = self.restore().await;
         self.remove_gone(gone).await;
         self.reap().await;
@@ -38,10 +38,13 @@ impl Inner {
         for sandbox in self.unfinished_sandboxes() {
             report("removing a half-made sandbox", self.remove_sandbox(&sandbox).await);
         }
-        let keep = self.all_plans();
-        let swept =
-            self.surroundings.kernel.sweep(&keep.iter().map(|(_, plan)| plan.clone()).collect::<Vec<_>>()).await?;
-        swept.iter().for_each(|leftover| tracing::warn!(%leftover, "removed what belonged to nothing"));
+        let keep: Vec<Plan> = self.all_plans().into_iter().map(|(_, plan)| plan).collect();
+        match self.surroundings.kernel.sweep(&keep).await {
+            Ok(swept) => {
+                swept.iter().for_each(|leftover| tracing::warn!(%leftover, "removed what belonged to nothing"))
+            }
+            Err(error) => report("sweeping", Err(error)),
+        }
         Ok(())
     }
 
@@ -140,16 +143,17 @@ impl Inner {
     }
 
     /// An endpoint that lived as long as its attachment, and has none, was between two tries to attach it.
-    async fn forget_orphans(&self) -> Result<()> {
+    async fn forget_orphans(&self) {
         let is_orphan =
             |it: &&Arc<Endpoint>| it.lifetime == Lifetime::Attachment && it.state == EndpointState::Reserved;
         let orphans: Vec<Arc<Endpoint>> = self.state().endpoints.values().filter(is_orphan).cloned().collect();
         for orphan in orphans {
-            let network = self.state().network_of(&orphan)?;
-            report("giving up an endpoint", self.give_up(&network, &orphan).await);
-            self.commit(vec![Change::Remove(Key::Endpoint(orphan.id))]).await?;
+            let network = self.state().network_of(&orphan);
+            match network {
+                Ok(network) => report("forgetting an endpoint", self.forget(&network, &orphan).await),
+                Err(error) => report("forgetting an endpoint", Err(error)),
+            }
         }
-        Ok(())
     }
 
     /// Applies every plan that is in force; answers with sandboxes whose given namespace is gone. Nobody else may
@@ -213,7 +217,10 @@ impl Inner {
 
     fn unfinished_sandboxes(&self) -> Vec<Arc<Sandbox>> {
         let state = self.state();
-        let unfinished = state.sandboxes.values().filter(|it| !matches!(it.state, SandboxState::Ready { .. }));
+        let unfinished = state
+            .sandboxes
+            .values()
+            .filter(|it| matches!(it.state, SandboxState::Creating { .. } | SandboxState::Deleting { .. }));
         unfinished.cloned().collect()
     }
 }

@@ -1,19 +1,16 @@
 //! Telling what is not as it should be, and mending it: by wish, and when the kernel tells of somebody else's change.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::Inner;
+use super::inner::either;
 use super::recover::Owner;
 use crate::error::Result;
 use crate::event::{Action, Subject};
 use crate::id::NetworkId;
 use crate::kernel::{Deviation, Disturbance, Drift};
 use crate::plan::Plan;
-use crate::surroundings::Task;
 
 /// How long to rest between two repairs, at first and at most: whoever keeps flushing our rules shall not keep us busy.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
@@ -25,10 +22,11 @@ impl Inner {
     /// What of everything is not as it should be.
     ///
     /// A look while others change things may see what is half done, so whatever it finds amiss is looked at again
-    /// while nobody changes anything.
+    /// while nobody changes anything; but for what others put in the way, which no change of ours looks like.
     pub(super) async fn verify(&self) -> Result<Vec<Drift>> {
-        if self.amiss().await?.is_empty() {
-            return Ok(Vec::new());
+        let drifts = self.amiss().await?;
+        if !drifts.iter().any(is_mendable) {
+            return Ok(drifts);
         }
         let _still = self.changing.write().await;
         self.amiss().await
@@ -56,24 +54,27 @@ impl Inner {
 
     /// Applies every plan in force again if anything is amiss that can be mended; answers with all that was.
     pub(super) async fn repair(self: &Arc<Self>) -> Result<Vec<Drift>> {
-        if self.amiss().await?.is_empty() {
-            return Ok(Vec::new());
+        let drifts = self.amiss().await?;
+        if !drifts.iter().any(is_mendable) {
+            return Ok(drifts);
         }
         let still = self.changing.write().await;
         let drifts = self.amiss().await?;
-        // What others put in the way is theirs to take away: it is told, and nothing is made anew for it.
-        let mendable = drifts.iter().any(|drift| drift.deviation != Deviation::Obstructed);
+        let mendable = drifts.iter().any(is_mendable);
         let mut owners = Vec::new();
         if mendable {
             for (owner, plan) in self.all_plans() {
-                owners.push((owner, self.surroundings.kernel.verify(&plan).await?));
+                match self.surroundings.kernel.verify(&plan).await {
+                    Ok(drifts) => owners.push((owner, drifts)),
+                    Err(error) => tracing::error!(%error, ?owner, "could not be looked at"),
+                }
             }
         }
         let gone = if mendable { self.restore().await } else { Vec::new() };
         drop(still);
         self.remove_gone(gone).await;
         for (owner, drifts) in owners {
-            let mended = drifts.iter().filter(|drift| drift.deviation != Deviation::Obstructed);
+            let mended = drifts.iter().filter(|drift| is_mendable(drift));
             let told: Vec<&str> = mended.map(|drift| drift.resource.as_str()).collect();
             if !told.is_empty() {
                 self.tell_repair(&owner, told.join(", "));
@@ -82,12 +83,25 @@ impl Inner {
         Ok(drifts)
     }
 
-    /// Mends whatever somebody else disturbs, ever more patiently while it goes on; and looks at everything from time to
-    /// time, for news can be missed and what was in the way may have gone.
+    /// Mends whatever somebody else disturbs, ever more patiently while it does not become right or goes on; and looks
+    /// at everything from time to time, for news can be missed.
     pub(super) async fn repair_forever(self: Arc<Self>) {
         let mut rest = REST.0;
         let mut news = self.surroundings.kernel.disturbed();
         loop {
+            let well = match self.repair().await {
+                Ok(drifts) => !drifts.iter().any(is_mendable),
+                Err(error) => {
+                    tracing::error!(%error, "could not repair");
+                    false
+                }
+            };
+            if !well {
+                self.surroundings.clock.sleep(rest).await;
+                rest = REST.1.min(rest * 2);
+                continue;
+            }
+            rest = REST.0;
             match either(news.as_mut(), self.surroundings.clock.sleep(ROUND)).await {
                 None => {}
                 Some(None) => return,
@@ -96,20 +110,6 @@ impl Inner {
                     news = self.surroundings.kernel.disturbed();
                 }
             }
-            let mended = match self.repair().await {
-                Ok(drifts) => drifts.iter().filter(|drift| drift.deviation != Deviation::Obstructed).count(),
-                Err(error) => {
-                    tracing::error!(%error, "could not repair");
-                    1
-                }
-            };
-            if mended == 0 {
-                rest = REST.0;
-                continue;
-            }
-            tracing::warn!(mended, "repaired");
-            self.surroundings.clock.sleep(rest).await;
-            rest = REST.1.min(rest * 2);
         }
     }
 
@@ -128,20 +128,15 @@ impl Inner {
     }
 }
 
+/// What others put in the way is theirs to take away: it is told, and nothing is made anew for it.
+fn is_mendable(drift: &Drift) -> bool {
+    drift.deviation != Deviation::Obstructed
+}
+
 fn log_disturbance(disturbance: &Disturbance) {
     match disturbance {
         Disturbance::Firewall { by } => tracing::warn!(?by, "somebody changed our firewall rules"),
         Disturbance::Link { name } => tracing::warn!(%name, "somebody changed a link of ours"),
         Disturbance::Lost => tracing::warn!("notifications were lost: verifying everything"),
     }
-}
-
-/// What the first of the two says if it is done first, else nothing. The first goes on where it was.
-async fn either<T>(mut first: Pin<&mut (impl Future<Output = T> + ?Sized)>, mut second: Task) -> Option<T> {
-    poll_fn(|context| match (first.as_mut().poll(context), second.as_mut().poll(context)) {
-        (Poll::Ready(said), _) => Poll::Ready(Some(said)),
-        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
-        (Poll::Pending, Poll::Pending) => Poll::Pending,
-    })
-    .await
 }

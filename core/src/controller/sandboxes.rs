@@ -11,7 +11,6 @@ use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
 use crate::id::SandboxId;
 use crate::name::SandboxName;
-use crate::plan::Plan;
 use crate::sandbox::{Sandbox, SandboxNetns, SandboxState};
 use crate::store::{Change, Key, Record};
 
@@ -80,14 +79,21 @@ impl Inner {
         let deleting = Sandbox { state: SandboxState::Deleting { plan: plan.clone() }, ..sandbox.clone() };
         self.put_sandbox(&deleting).await?;
         let _changing = self.changing.read().await;
-        self.surroundings.kernel.replace(&plan, &Plan::new()).await?;
-        self.commit(vec![Change::Remove(Key::Sandbox(sandbox.id))]).await
+        let removed = match self.surroundings.kernel.remove(&plan).await {
+            Ok(()) => self.commit(vec![Change::Remove(Key::Sandbox(sandbox.id))]).await,
+            Err(error) => Err(error),
+        };
+        if removed.is_err() {
+            self.owing.notify_one();
+        }
+        removed
     }
 
-    /// Sandboxes that nobody has in hand and that stand between two plans, because the end of a change could not be
-    /// stored or the process died, get the plan that their endpoints call for. Goes on over errors.
+    /// Sandboxes that nobody has in hand and whose change or removal was not finished, because something failed or the
+    /// process died: they get the plan that their endpoints call for, or go. Goes on over errors.
     pub(super) async fn finish_sandboxes(self: &Arc<Self>) -> Result<()> {
-        let is_between = |it: &&Arc<Sandbox>| matches!(it.state, SandboxState::Changing { .. });
+        let is_between =
+            |it: &&Arc<Sandbox>| matches!(it.state, SandboxState::Changing { .. } | SandboxState::Deleting { .. });
         let between: Vec<SandboxId> = self.state().sandboxes.values().filter(is_between).map(|it| it.id).collect();
         let mut errors = Vec::new();
         for id in between {
@@ -99,10 +105,12 @@ impl Inner {
 
     async fn finish_sandbox(&self, id: SandboxId) -> Result<()> {
         let Some(sandbox) = self.state().sandboxes.get(&id).cloned() else { return Ok(()) };
+        if let SandboxState::Deleting { .. } = sandbox.state {
+            return self.remove_sandbox(&sandbox).await;
+        }
         let _changing = self.changing.read().await;
         let plan = sandbox_plan(&sandbox.netns, &self.state().members(id, None));
-        let gone = sandbox.state.footprint().without([&plan]);
-        self.surroundings.kernel.remove(&gone).await?;
+        self.surroundings.kernel.replace(&sandbox.state.footprint().without([&plan]), &plan).await?;
         self.put_sandbox(&Sandbox { state: SandboxState::Ready { plan }, ..Sandbox::clone(&sandbox) }).await
     }
 

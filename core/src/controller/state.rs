@@ -1,6 +1,7 @@
 //! What the controller knows: a picture in memory of what the store keeps, changed only by what was committed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::claims::Claim;
@@ -21,6 +22,21 @@ pub(super) struct State {
     pub(super) sandboxes: BTreeMap<SandboxId, Arc<Sandbox>>,
     pub(super) ports: PortTable,
     pub(super) claims: BTreeSet<Claim>,
+    /// Records that are ahead of the store, because it refused them; the reaper stores them when it can.
+    pub(super) unstored: BTreeSet<Key>,
+    /// What belongs to nobody and could not be given back yet; the reaper does when it can.
+    pub(super) to_release: Vec<Release>,
+}
+
+/// Something on lease that nobody uses any more.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Release {
+    /// The address manager's name.
+    pub(super) ipam: String,
+    /// Its name for the pool.
+    pub(super) pool: String,
+    /// The address; `None` is the pool itself.
+    pub(super) address: Option<IpAddr>,
 }
 
 impl State {
@@ -40,9 +56,9 @@ impl State {
         }
     }
 
-    /// What would undo these changes, as long as they are not taken over.
-    pub(super) fn records_before(&self, changes: &[Change]) -> Vec<Change> {
-        let before = |key: Key| {
+    /// What brings the store to what stands here.
+    pub(super) fn standing(&self, keys: impl IntoIterator<Item = Key>) -> Vec<Change> {
+        let stands = |key: Key| {
             let record = match key {
                 Key::Network(id) => self.networks.get(&id).map(|it| Record::Network(Network::clone(it))),
                 Key::Endpoint(id) => self.endpoints.get(&id).map(|it| Record::Endpoint(Box::new(Endpoint::clone(it)))),
@@ -50,11 +66,7 @@ impl State {
             };
             record.map_or(Change::Remove(key), Change::Put)
         };
-        let keys = changes.iter().map(|change| match change {
-            Change::Put(record) => record.key(),
-            Change::Remove(key) => *key,
-        });
-        keys.map(before).collect()
+        keys.into_iter().map(stands).collect()
     }
 
     /// The endpoint's network; an endpoint without one is a broken invariant, told as an error.
