@@ -38,11 +38,7 @@ where
             host.boot().await.unwrap();
             host.everything().must_be(&whole, &format!("starting once more changes nothing: {place}"));
             let next = host.boot().await.unwrap();
-            take_everything_away(&next).await.unwrap_or_else(|error| panic!("{place}: {error}"));
-            let left = host.everything();
-            assert!(left.records.is_empty() && left.leases.is_empty(), "{left:#?}: {place}");
-            let is_ours = |it: &&String| !it.starts_with("Sysctl");
-            assert_eq!(left.kernel.iter().find(is_ours), None, "{place}");
+            take_everything_away(&host, &next, &place).await;
         }
         if !struck {
             assert!(step > 1, "the act took no steps");
@@ -52,19 +48,24 @@ where
     }
 }
 
-async fn take_everything_away(controller: &Controller) -> Result<()> {
+/// Everything can be removed, and then nothing is left but the settings of the host.
+pub(crate) async fn take_everything_away(host: &Host, controller: &Controller, place: &str) {
     for sandbox in controller.sandboxes() {
-        controller.delete_sandbox(&sandbox.id.to_string()).await?;
+        controller.delete_sandbox(&sandbox.id.to_string()).await.unwrap_or_else(|error| panic!("{place}: {error}"));
     }
     controller.settle().await;
     for endpoint in controller.endpoints() {
-        controller.delete_endpoint(&endpoint.id.to_string(), true).await?;
+        let id = endpoint.id.to_string();
+        controller.delete_endpoint(&id, true).await.unwrap_or_else(|error| panic!("{place}: {error}"));
     }
     for network in controller.networks() {
-        controller.delete_network(&network.id.to_string()).await?;
+        controller.delete_network(&network.id.to_string()).await.unwrap_or_else(|error| panic!("{place}: {error}"));
     }
     controller.settle().await;
-    Ok(())
+    let left = host.everything();
+    assert!(left.records.is_empty() && left.leases.is_empty(), "{left:#?}: {place}");
+    let is_ours = |it: &&String| !it.starts_with("Sysctl");
+    assert_eq!(left.kernel.iter().find(is_ours), None, "{place}");
 }
 
 async fn nothing(_: Controller) -> Result<()> {

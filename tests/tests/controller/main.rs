@@ -7,4 +7,5 @@ mod crash;
 mod failure;
 mod host;
 mod objects;
+mod outage;
 mod routes;
