@@ -16,6 +16,9 @@ macro_rules! identifier {
         pub struct $name([u8; 32]);
 
         impl $name {
+            /// One that no object bears.
+            pub const NOBODY: Self = Self([0; 32]);
+
             /// A new one, from the given source of randomness.
             pub fn random(entropy: &dyn Entropy) -> Self {
                 let mut bytes = [0; 32];

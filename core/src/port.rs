@@ -1,7 +1,7 @@
 //! Ports: what a container exposes, what a person asks to publish, and what is published.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,11 @@ impl PortRange {
     /// Every port, from the lowest.
     pub fn ports(&self) -> impl Iterator<Item = u16> + use<> {
         self.first..=self.last
+    }
+
+    /// Whether all ports of the other are among its own.
+    pub fn contains(&self, other: &PortRange) -> bool {
+        self.first <= other.first && other.last <= self.last
     }
 
     /// Whether a port is common to both.
@@ -179,8 +184,12 @@ pub struct PortRequest {
 }
 
 impl PortRequest {
-    /// Checks that the host's ports can be laid onto the container's.
+    /// Checks that the address can be listened on, and that the host's ports can be laid onto the container's.
     pub fn check(&self) -> Result<()> {
+        let is_one_host = |address: &IpAddr| !address.is_multicast() && *address != IpAddr::V4(Ipv4Addr::BROADCAST);
+        if let Some(address) = self.address.filter(|address| !is_one_host(address)) {
+            return Err(Error::invalid(format!("publishing {self}: {address} is no address of one host")));
+        }
         match self.host {
             HostPorts::Ephemeral => Ok(()),
             HostPorts::Within(host) if host.count() == self.container.count() || self.container.count() == 1 => Ok(()),
@@ -192,6 +201,25 @@ impl PortRequest {
                 self.container
             ))),
         }
+    }
+}
+
+impl PortRequest {
+    /// Whether a binding lies within what it says; a host port or address that it leaves open may be any.
+    pub fn covers(&self, binding: &PortBinding) -> bool {
+        let host = match self.host {
+            HostPorts::Ephemeral => true,
+            HostPorts::Within(host) => host.contains(&binding.host),
+        };
+        let address = self.address.is_none() || self.address == binding.address;
+        host && address && self.protocol == binding.protocol && self.container.contains(&binding.container)
+    }
+
+    /// Whether another request lies within what it says.
+    pub fn covers_request(&self, other: &PortRequest) -> bool {
+        let host = self.host == HostPorts::Ephemeral || self.host == other.host;
+        let address = self.address.is_none() || self.address == other.address;
+        host && address && self.protocol == other.protocol && self.container.contains(&other.container)
     }
 }
 
@@ -302,6 +330,9 @@ mod tests {
         for text in [
             "",
             "0",
+            "224.0.0.1:80:80",
+            "255.255.255.255:80:80",
+            "[ff02::1]:80:80",
             "65536",
             "80/icmp",
             "a:80",

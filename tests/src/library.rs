@@ -132,8 +132,7 @@ impl Front for Library {
     }
 
     fn unpublish(&self, endpoint: &str, port: &str) -> Result<Vec<String>> {
-        let port = port.parse::<trestle_core::port::PortRequest>().map_err(|error| error.to_string())?;
-        let port = trestle_core::port::ExposedPort { ports: port.container, protocol: port.protocol };
+        let port = port.parse().map_err(|error: trestle_core::Error| error.to_string())?;
         self.ask(self.controller.unpublish(endpoint, vec![port])).map(|ports| told(&ports))
     }
 

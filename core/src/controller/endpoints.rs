@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::Inner;
 use super::claims::{Claim, Held};
+use super::ports::check_among_themselves;
 use super::request::EndpointRequest;
 use super::state::Release;
 use crate::driver::Driver;
@@ -79,6 +80,7 @@ impl Inner {
         default_name: Option<&str>,
     ) -> Result<Reservation> {
         request.ports.iter().try_for_each(PortRequest::check)?;
+        check_among_themselves(&request.ports)?;
         let network = self.state().find_network(&request.network)?;
         let entropy = self.surroundings.entropy.as_ref();
         let id = EndpointId::random(entropy);

@@ -43,7 +43,7 @@ use crate::event::Event;
 use crate::kernel::Drift;
 use crate::network::Network;
 use crate::plan::Plan;
-use crate::port::{ExposedPort, PortBinding, PortRequest};
+use crate::port::{PortBinding, PortRequest};
 use crate::sandbox::Sandbox;
 use crate::surroundings::Surroundings;
 use inner::Inner;
@@ -218,8 +218,9 @@ impl Controller {
         self.inner.finish(async move { inner.publish(id, ports).await }).await
     }
 
-    /// Takes published ports back, by the container's port; answers with what is left.
-    pub async fn unpublish(&self, endpoint: &str, ports: Vec<ExposedPort>) -> Result<Vec<PortBinding>> {
+    /// Takes published ports back; answers with what is left. `80/tcp` is every published port that leads to the
+    /// container's port 80, `8080:80/tcp` that one.
+    pub async fn unpublish(&self, endpoint: &str, ports: Vec<PortRequest>) -> Result<Vec<PortBinding>> {
         let id = self.inner.state().find_endpoint(endpoint)?.id;
         let inner = Arc::clone(&self.inner);
         self.inner.finish(async move { inner.unpublish(id, ports).await }).await

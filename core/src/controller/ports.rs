@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+use crate::error::{Error, Result};
 use crate::id::EndpointId;
 use crate::port::{HostPorts, PortBinding, PortRange, PortRequest, Protocol};
 
@@ -20,6 +21,20 @@ type Holder = (Option<IpAddr>, EndpointId);
 
 /// Ports that turned out to be other programs'.
 pub(super) type Refused = BTreeSet<(Protocol, u16)>;
+
+/// Refuses requests of one endpoint that can't all be had, whatever the rest of the host has.
+pub(super) fn check_among_themselves(requests: &[PortRequest]) -> Result<()> {
+    let nobody = EndpointId::NOBODY;
+    match PortTable::default().reserve(nobody, requests, (1, u16::MAX), &Refused::new()) {
+        Err(Clash::Held { wanted, .. }) => {
+            Err(Error::invalid(format!("publishing {wanted}: its port of the host is asked for twice")))
+        }
+        Err(Clash::NoneFree { wanted, .. }) => {
+            Err(Error::invalid(format!("publishing {wanted}: more is asked for than the range has")))
+        }
+        Ok(_) => Ok(()),
+    }
+}
 
 /// Why ports can't be had.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +54,7 @@ impl PortTable {
         requests: &[PortRequest],
         ephemeral: (u16, u16),
         refused: &Refused,
-    ) -> Result<Vec<PortBinding>, Clash> {
+    ) -> std::result::Result<Vec<PortBinding>, Clash> {
         let mut bindings = Vec::with_capacity(requests.len());
         for request in requests {
             if let Err(clash) = self.reserve_one(owner, request, ephemeral, refused, &mut bindings) {
@@ -103,7 +118,7 @@ impl PortTable {
         ephemeral: (u16, u16),
         refused: &Refused,
         bindings: &mut Vec<PortBinding>,
-    ) -> Result<(), Clash> {
+    ) -> std::result::Result<(), Clash> {
         let binding =
             |host, container| PortBinding { protocol: request.protocol, address: request.address, host, container };
         match request.host {
@@ -140,7 +155,7 @@ impl PortTable {
         request: &PortRequest,
         refused: &Refused,
         (first, last): (u16, u16),
-    ) -> Result<PortRange, Clash> {
+    ) -> std::result::Result<PortRange, Clash> {
         let start = if (first..last).contains(&self.cursor) { self.cursor + 1 } else { first };
         let free = self.first_free(request, refused, (start..=last).chain(first..start))?;
         self.cursor = free.first();
@@ -152,7 +167,7 @@ impl PortTable {
         request: &PortRequest,
         refused: &Refused,
         candidates: impl Iterator<Item = u16>,
-    ) -> Result<PortRange, Clash> {
+    ) -> std::result::Result<PortRange, Clash> {
         let mut first_holder = None;
         for port in candidates.filter(|port| !refused.contains(&(request.protocol, *port))) {
             match self.holder_of(request.protocol, port, request.address) {
@@ -205,7 +220,7 @@ mod tests {
         digit.to_string().repeat(64).parse().unwrap()
     }
 
-    fn reserve(table: &mut PortTable, owner: char, requests: &[&str]) -> Result<Vec<String>, Clash> {
+    fn reserve(table: &mut PortTable, owner: char, requests: &[&str]) -> std::result::Result<Vec<String>, Clash> {
         let requests: Vec<PortRequest> = requests.iter().map(|text| text.parse().unwrap()).collect();
         let bindings = table.reserve(endpoint(owner), &requests, EPHEMERAL, &Refused::new())?;
         Ok(bindings.iter().map(PortBinding::to_string).collect())

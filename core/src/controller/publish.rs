@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::Inner;
 use super::attach::both;
 use super::claims::Claim;
-use super::ports::Refused;
+use super::ports::{Refused, check_among_themselves};
 use super::sandbox_plan::together;
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Plans};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
 use crate::id::EndpointId;
 use crate::plan::Plan;
-use crate::port::{ExposedPort, PortBinding, PortRequest};
+use crate::port::{HostPorts, PortBinding, PortRequest};
 use crate::sandbox::{Sandbox, SandboxState};
 use crate::store::{Change, Record};
 
@@ -24,7 +24,10 @@ impl Inner {
         let _endpoint = self.take(Claim::Endpoint(id)).await;
         let endpoint = self.settled(id).await?;
         let wanted: Vec<PortRequest> = endpoint.wanted.iter().chain(&ports).cloned().collect();
-        let Some(now) = attached(&endpoint)? else { return self.want(&endpoint, wanted).await };
+        let Some(now) = attached(&endpoint)? else {
+            check_among_themselves(&wanted)?;
+            return self.want(&endpoint, wanted).await;
+        };
         let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
         let network = self.state().network_of(&endpoint)?;
         let driver = self.surroundings.registry.driver(&network.driver)?;
@@ -43,31 +46,30 @@ impl Inner {
         Ok(now.ports.iter().cloned().chain(added).collect())
     }
 
-    /// Takes every published port back that leads to one of these container ports; answers with what is left.
+    /// Takes every published port back that one of these covers; answers with what is left.
     pub(super) async fn unpublish(
         self: &Arc<Self>,
         id: EndpointId,
-        ports: Vec<ExposedPort>,
+        ports: Vec<PortRequest>,
     ) -> Result<Vec<PortBinding>> {
         let _endpoint = self.take(Claim::Endpoint(id)).await;
         let endpoint = self.settled(id).await?;
-        let is_meant =
-            |container, protocol| ports.iter().any(|port| port.protocol == protocol && port.ports == container);
-        let known = |port: &ExposedPort| {
-            endpoint.wanted.iter().any(|it| it.protocol == port.protocol && it.container == port.ports)
-                || endpoint.state.attachment().is_some_and(|now| {
-                    now.ports.iter().any(|it| it.protocol == port.protocol && it.container == port.ports)
-                })
+        let unknown =
+            |port: &PortRequest| Error::not_found(format!("endpoint {} does not publish {port}", endpoint.name));
+        let Some(now) = attached(&endpoint)? else {
+            let is_meant = |wanted: &PortRequest| ports.iter().any(|port| port.covers_request(wanted));
+            if let Some(port) = ports.iter().find(|port| !endpoint.wanted.iter().any(|it| port.covers_request(it))) {
+                return Err(unknown(port));
+            }
+            return self.want(&endpoint, endpoint.wanted.iter().filter(|it| !is_meant(it)).cloned().collect()).await;
         };
-        if let Some(unknown) = ports.iter().find(|port| !known(port)) {
-            return Err(Error::not_found(format!("endpoint {} does not publish {unknown}", endpoint.name)));
+        if let Some(port) = ports.iter().find(|port| !now.ports.iter().any(|it| port.covers(it))) {
+            return Err(unknown(port));
         }
-        let wanted: Vec<PortRequest> =
-            endpoint.wanted.iter().filter(|port| !is_meant(port.container, port.protocol)).cloned().collect();
-        let Some(now) = attached(&endpoint)? else { return self.want(&endpoint, wanted).await };
         let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
         let (gone, left): (Vec<PortBinding>, Vec<PortBinding>) =
-            now.ports.iter().cloned().partition(|port| is_meant(port.container, port.protocol));
+            now.ports.iter().cloned().partition(|binding| ports.iter().any(|port| port.covers(binding)));
+        let wanted = still_wanted(&endpoint.wanted, &left);
         let left = self
             .change_ports(&endpoint, now, left, &wanted)
             .await
@@ -137,6 +139,25 @@ impl Inner {
         let endpoint = Endpoint { state, wanted: wanted.to_vec(), ..endpoint.clone() };
         self.commit_both(&endpoint, sandbox, SandboxState::Ready { plan }).await
     }
+}
+
+/// The requests that what is left came from, each binding from one.
+fn still_wanted(wanted: &[PortRequest], left: &[PortBinding]) -> Vec<PortRequest> {
+    let mut left: Vec<&PortBinding> = left.iter().collect();
+    let mut takes_one = |request: &&PortRequest| {
+        let before = left.len();
+        match request.host {
+            // One request for a range of the container's ports became many bindings.
+            HostPorts::Ephemeral if request.container.count() > 1 => left.retain(|it| !request.covers(it)),
+            _ => {
+                if let Some(place) = left.iter().position(|it| request.covers(it)) {
+                    left.remove(place);
+                }
+            }
+        }
+        left.len() < before
+    };
+    wanted.iter().filter(|request| takes_one(request)).cloned().collect()
 }
 
 /// What is attached; `None` if the endpoint is only reserved.

@@ -102,7 +102,7 @@ async fn publish(
     Ok(Json(app.act(Operation::Publish, work).await?.into()))
 }
 
-/// Takes published ports back, by the container's port; the answer is all that are published then.
+/// Takes published ports back, as `80/tcp` or `8080:80/tcp`; the answer is all that are published then.
 #[utoipa::path(
     post, path = "/endpoints/{endpoint}/unpublish", tag = "endpoints", request_body = PortList,
     params(("endpoint" = String, Path, description = "id, name, network/name (the slash as %2F), or beginning of an id")),
@@ -113,7 +113,7 @@ async fn unpublish(
     Name(name): Name,
     Body(body): Body<PortList>,
 ) -> Result<Json<Published>, Refusal> {
-    let ports = body.read_exposed()?;
+    let ports = body.read_requests()?;
     let controller = app.controller.clone();
     let work = async move { controller.unpublish(&name, ports).await };
     Ok(Json(app.act(Operation::Unpublish, work).await?.into()))

@@ -82,7 +82,7 @@ fn wrong_values_are_refused_with_the_flag_s_name() {
         ("sandbox create --pid 0", "--pid"),
         ("sandbox create --pid 1 --netns /x", "--netns"),
         ("endpoint publish web", "<PORTS>"),
-        ("endpoint unpublish web 8080:80", "8080:80"),
+        ("endpoint unpublish web 8080:80:1:2", "8080:80:1:2"),
         ("-H ftp://x network ls", "--host"),
         ("events --subject image", "--subject"),
         ("completion tcsh", "tcsh"),

@@ -166,16 +166,7 @@ async fn failed_publish_changes_nothing() {
                 host.everything().must_be(&before, &place);
                 controller.publish("box", vec!["9090:90/udp".parse().unwrap()]).await.unwrap();
             }
-            controller
-                .unpublish(
-                    "box",
-                    vec![trestle_core::port::ExposedPort {
-                        ports: "90".parse().unwrap(),
-                        protocol: trestle_core::port::Protocol::Udp,
-                    }],
-                )
-                .await
-                .unwrap();
+            controller.unpublish("box", vec!["90/udp".parse().unwrap()]).await.unwrap();
             host.everything().must_be(&before, &place);
         }
         if !struck {

@@ -4,7 +4,7 @@ use trestle_core::ErrorKind;
 use trestle_core::controller::Controller;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, PoolWish, SandboxRequest};
 use trestle_core::event::Action;
-use trestle_core::port::{ExposedPort, PortBinding, Protocol};
+use trestle_core::port::PortBinding;
 use trestle_core::resource::Resource;
 
 use crate::host::{Host, dual_stack, furnished, on};
@@ -162,12 +162,39 @@ async fn ports_come_and_go_while_attached() {
         controller.publish("web", vec!["8080:81".parse().unwrap()]).await.unwrap_err().kind(),
         ErrorKind::Conflict
     );
-    let dns = ExposedPort { ports: "53".parse().unwrap(), protocol: Protocol::Udp };
-    assert_eq!(told(&controller.unpublish("web", vec![dns]).await.unwrap()), ["8080:80/tcp", "40000:90/tcp"]);
-    assert_eq!(controller.unpublish("web", vec![dns]).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let dns = || vec!["53/udp".parse().unwrap()];
+    assert_eq!(told(&controller.unpublish("web", dns()).await.unwrap()), ["8080:80/tcp", "40000:90/tcp"]);
+    assert_eq!(controller.unpublish("web", dns()).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(controller.verify().await.unwrap(), []);
     sandbox(&controller, "other").await;
     controller.connect("other", on("front", &["53:53/udp"])).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_of_two_ways_to_a_port_is_taken_back() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    let request =
+        EndpointRequest { name: Some("web".try_into().unwrap()), ..on("front", &["8801:80", "8802:80", "90-91"]) };
+    controller.create_endpoint(request).await.unwrap();
+    controller.join("web", "box").await.unwrap();
+    let one = |text: &str| vec![text.parse().unwrap()];
+    let left = controller.unpublish("web", one("8801:80")).await.unwrap();
+    assert_eq!(told(&left), ["8802:80/tcp", "40000:90/tcp", "40001:91/tcp"]);
+    assert_eq!(controller.unpublish("web", one("8801:80")).await.unwrap_err().kind(), ErrorKind::NotFound);
+    let wanted = |controller: &Controller| {
+        controller.endpoint("web").unwrap().wanted.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(wanted(&controller), ["8802:80/tcp", "90-91/tcp"], "and it is not wanted again at the next join");
+    assert_eq!(told(&controller.unpublish("web", one("90-91")).await.unwrap()), ["8802:80/tcp"]);
+    controller.leave("web").await.unwrap();
+    controller.settle().await;
+    controller.unpublish("web", one("80")).await.unwrap();
+    assert!(wanted(&controller).is_empty());
+    for twice in [["7001:80", "7001:81"], ["7002:80", "127.0.0.1:7002:80"]] {
+        let request = on("front", &twice);
+        assert_eq!(controller.create_endpoint(request).await.unwrap_err().kind(), ErrorKind::Invalid, "{twice:?}");
+    }
 }
 
 #[tokio::test]

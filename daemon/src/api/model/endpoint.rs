@@ -78,21 +78,16 @@ impl NewEndpoint {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PortList {
-    /// To publish: `[ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]`. To take back: `80`, `8000-8010/udp`.
+    /// To publish: `[ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]`. To take back the same, or as much of
+    /// it as tells: `80`, `8000-8010/udp`.
     pub ports: Vec<String>,
 }
 
 impl PortList {
-    /// What shall be published.
+    /// What shall be published, or taken back.
     pub fn read_requests(&self) -> Result<Vec<PortRequest>> {
         self.some()?;
         port_requests("ports", &self.ports)
-    }
-
-    /// What shall be taken back.
-    pub fn read_exposed(&self) -> Result<Vec<ExposedPort>> {
-        self.some()?;
-        exposed_ports("ports", &self.ports)
     }
 
     fn some(&self) -> Result<()> {

@@ -115,7 +115,7 @@ fn a_wrong_field_of_a_sandbox_is_named() {
 #[test]
 fn a_wrong_port_or_filter_is_named() {
     assert!(refusal(r#"{"ports": []}"#, |it: PortList| it.read_requests()).contains("ports: at least one"));
-    assert!(refusal(r#"{"ports": ["80", "x"]}"#, |it: PortList| it.read_exposed()).contains("ports[1]: \"x\""));
+    assert!(refusal(r#"{"ports": ["80", "x"]}"#, |it: PortList| it.read_requests()).contains("ports[1]: \"x\""));
     assert!(refusal(r#"{"subject": "image"}"#, EventFilter::read).contains("subject: \"image\" is not one of network"));
     assert!(refusal(r#"{"action": "start"}"#, EventFilter::read).contains("action: \"start\""));
     assert!(refusal(r#"{"since": "1"}"#, EventFilter::read).contains("since: unknown field"));
