@@ -262,30 +262,27 @@ fn families(request: &NetworkRequest) -> Vec<Family> {
 /// Leases a pool with its gateway and auxiliary addresses; what is on lease stands in `pools` at every moment.
 async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>, pools: &mut Vec<Pool>) -> Result<()> {
     let lease = ipam.request_pool(ask).await?;
-    let mut pool = Pool {
-        id: lease.id,
-        subnet: lease.subnet,
+    let (id, subnet) = (lease.id, lease.subnet);
+    let wanted = wish.and_then(|wish| wish.gateway);
+    pools.push(Pool {
+        id: id.clone(),
+        subnet,
         range: ask.range,
         gateway: lease.gateway,
         auxiliary: Default::default(),
-    };
-    pools.push(pool.clone());
-    let wanted = wish.and_then(|wish| wish.gateway);
+    });
+    let pool = pools.last_mut().expect("it was just added");
     if pool.gateway.is_none() || wanted.is_some() {
         let gateway = AddressRequest { wanted, purpose: Purpose::Gateway };
-        let address = ipam
-            .request_address(&pool.id, &gateway)
-            .await
-            .doing(|| format!("choosing the gateway of {}", pool.subnet))?;
+        let address =
+            ipam.request_address(&id, &gateway).await.doing(|| format!("choosing the gateway of {subnet}"))?;
         pool.gateway = Some(address.addr());
     }
     for (name, address) in wish.iter().flat_map(|wish| &wish.auxiliary) {
         let auxiliary = AddressRequest { wanted: Some(*address), purpose: Purpose::Auxiliary };
-        ipam.request_address(&pool.id, &auxiliary).await.doing(|| format!("keeping the auxiliary address {name}"))?;
+        ipam.request_address(&id, &auxiliary).await.doing(|| format!("keeping the auxiliary address {name}"))?;
         pool.auxiliary.insert(name.clone(), *address);
     }
-    pools.pop();
-    pools.push(pool);
     Ok(())
 }
 
