@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::entropy::Entropy;
 use crate::error::{Error, Result};
-use crate::surroundings::Entropy;
 
 macro_rules! identifier {
     ($name:ident, $noun:literal) => {

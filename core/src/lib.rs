@@ -15,6 +15,7 @@
 pub mod controller;
 pub mod driver;
 pub mod endpoint;
+pub mod entropy;
 pub mod error;
 pub mod event;
 pub mod facts;

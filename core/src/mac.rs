@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::entropy::Entropy;
 use crate::error::{Error, Result};
-use crate::surroundings::Entropy;
 
 /// A unicast Ethernet address (IEEE 802 EUI-48), written `02:42:ac:11:00:02`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -5,15 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::entropy::Entropy;
 use crate::kernel::Kernel;
 use crate::registry::Registry;
 use crate::store::Store;
-
-/// A source of unpredictable bytes.
-pub trait Entropy: Send + Sync {
-    /// Fills the buffer.
-    fn fill(&self, bytes: &mut [u8]);
-}
 
 /// A source of time.
 pub trait Clock: Send + Sync {

@@ -1,1 +1,22 @@
-//! x
+//! The daemon `trestled` and the command line `trestle`.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | what the daemon is told: flags and file | [`config`] |
+//! | HTTP: paths, bodies, statuses | [`api`] |
+//! | connections, their listeners and their certificates | [`serve`], [`tls`] |
+//! | what is counted | [`metrics`] |
+//! | which parts make the controller | [`assemble`] |
+//! | the life of the daemon | [`daemon`] |
+//! | the command line | [`cli`] |
+
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod assemble;
+pub mod cli;
+pub mod config;
+pub mod daemon;
+pub mod metrics;
+pub mod serve;
+pub mod tls;

@@ -8,14 +8,19 @@
 //! | servers that tell whom they saw, and clients that tell what came back | [`traffic`] |
 //! | everything in a namespace, to compare before and after | [`snapshot`] |
 //! | what may be asked of Trestle, through the library and through the daemon | [`front`], [`library`], [`daemon`] |
+//! | networks for the drivers' golden files | [`golden_cases`] |
 //! | hosts, wires and a front, ready for a scenario | [`landscape`] |
 //!
 //! Absent here: anything that touches the machine's own namespace, and any test that passes by being skipped.
 
 #![deny(unsafe_code)]
 
+pub mod daemon;
+pub mod front;
 pub mod golden_cases;
 pub mod host;
+pub mod landscape;
+pub mod library;
 pub mod namespace;
 pub mod privileges;
 pub mod process;

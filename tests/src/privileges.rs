@@ -22,7 +22,7 @@ const AGAIN: &str = "TRESTLE_TESTS_IN_USER_NAMESPACE";
 const TOOLS: [(&str, &str); 3] = [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")];
 
 /// What a person without the right to namespaces can do.
-const ADVICE: &str = "These tests make network namespaces. Run them as root, or allow user namespaces: \
+pub const ADVICE: &str = "These tests make network namespaces. Run them as root, or allow user namespaces: \
 `sysctl -w user.max_user_namespaces=10000`, on Debian also `sysctl -w kernel.unprivileged_userns_clone=1`, \
 on Ubuntu also `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0`; in a container, `--privileged`.";
 

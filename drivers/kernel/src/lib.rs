@@ -1,4 +1,32 @@
 //! The only code that touches Linux: netlink, namespaces, nf_tables, sysctls, held ports.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | the face: [`LinuxKernel`] | `linux` |
+//! | in which order a plan is made so | `worker/replace` |
+//! | one resource's way into the kernel | `worker/links`, `worker/addressing`, `namespace`, `sysctl`, [`firewall`], `ports` |
+//! | the messages themselves | `netlink` |
+//! | a plan as the lines that a person would type | [`script`] |
+//! | how ours is told from others' | [`mark`] |
+//!
+//! Absent here: decisions about networks, which are the drivers'; processes, for none is ever started.
 
+mod announce;
+mod claim;
 pub mod firewall;
+mod linux;
 pub mod mark;
+mod namespace;
+mod netlink;
+mod ports;
+mod reaper;
+pub mod script;
+mod stamp;
+mod sysctl;
+mod thread;
+mod told;
+mod watch;
+mod worker;
+
+pub use linux::{LinuxKernel, Options};
+pub use stamp::{Stamp, stamp};

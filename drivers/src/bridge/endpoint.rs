@@ -11,8 +11,8 @@ use trestle_core::network::{Network, Pool};
 use trestle_core::resource::{Address, Bridge, Peer, Resource, Veth};
 use trestle_core::{Error, Result};
 
+use super::network::check_open;
 use super::options::{BridgeOptions, EndpointOptions, INTERFACE};
-use super::publish;
 
 /// Checks what a request says of the endpoint.
 pub(super) fn check(network: &Network, endpoint: &Endpoint) -> Result<()> {
@@ -25,7 +25,7 @@ pub(super) fn check(network: &Network, endpoint: &Endpoint) -> Result<()> {
         )));
     }
     if !endpoint.wanted.is_empty() {
-        publish::check_open(network)?;
+        check_open(network)?;
     }
     Ok(())
 }

@@ -202,3 +202,15 @@ fn setting(facts: &Facts, key: String, value: &str) -> Resource {
     let prior = facts.sysctl(&key).map(str::to_owned);
     Resource::Sysctl(Sysctl { namespace: Namespace::Host, key, value: value.to_owned(), prior })
 }
+
+/// An internal network can't publish.
+pub(super) fn check_open(network: &Network) -> Result<()> {
+    match network.internal {
+        false => Ok(()),
+        true => Err(Error::forbidden(format!(
+            "network {} is internal, and nobody outside could reach a port published on it: publish the port on \
+             another network of the container, or create the network without --internal",
+            network.name
+        ))),
+    }
+}

@@ -10,6 +10,7 @@ use trestle_core::resource::{Hairpin, PublishedPort, Resource};
 use trestle_core::{Error, Plan, Result};
 
 use super::endpoint::lease;
+use super::network::check_open;
 use super::options::BridgeOptions;
 
 /// The ports, and the way of the container to itself through them.
@@ -30,18 +31,6 @@ pub(super) fn plan(network: &Network, endpoint: &Endpoint, ports: &[PortBinding]
     }
     check_distinct(&resources, ports)?;
     Ok(Plan::from(resources))
-}
-
-/// An internal network can't publish.
-pub(super) fn check_open(network: &Network) -> Result<()> {
-    match network.internal {
-        false => Ok(()),
-        true => Err(Error::forbidden(format!(
-            "network {} is internal, and nobody outside could reach a port published on it: publish the port on \
-             another network of the container, or create the network without --internal",
-            network.name
-        ))),
-    }
 }
 
 /// What no table can translate is relayed over the socket that holds the port; the kernel may have none for SCTP.

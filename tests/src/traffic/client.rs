@@ -81,7 +81,8 @@ impl fmt::Debug for Answer {
 }
 
 /// Asks the server behind that address, from a namespace, and tells what came back at once; see [the module](super).
-pub fn ask(from: &Namespace, protocol: Protocol, target: SocketAddr) -> Answer {
+pub fn ask(from: &Namespace, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
+    let target = SocketAddr::new(address, port);
     from.run(|| match protocol {
         Protocol::Tcp => ask_tcp(None, target),
         Protocol::Udp => ask_udp(None, target),
@@ -90,7 +91,8 @@ pub fn ask(from: &Namespace, protocol: Protocol, target: SocketAddr) -> Answer {
 }
 
 /// The same with an address of the client's own, which need not be the one that its route would choose.
-pub fn ask_as(from: &Namespace, own: IpAddr, protocol: Protocol, target: SocketAddr) -> Answer {
+pub fn ask_as(from: &Namespace, own: IpAddr, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
+    let target = SocketAddr::new(address, port);
     from.run(|| match protocol {
         Protocol::Tcp => ask_tcp(Some(own), target),
         Protocol::Udp => ask_udp(Some(own), target),
@@ -99,16 +101,32 @@ pub fn ask_as(from: &Namespace, own: IpAddr, protocol: Protocol, target: SocketA
 }
 
 /// Asks again and again until a server answers; for ways on which a program of somebody else takes part.
-pub fn ask_patiently(from: &Namespace, protocol: Protocol, target: SocketAddr) -> Answer {
+pub fn ask_patiently(from: &Namespace, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
+    let target = SocketAddr::new(address, port);
     let until = Instant::now() + LONG;
     loop {
         let answer = match protocol {
             Protocol::Udp => from.run(|| wait_for_udp(target, Duration::from_millis(200))),
-            _ => ask(from, protocol, target),
+            _ => ask(from, protocol, address, port),
         };
         if answer.by().is_some() || Instant::now() > until {
             return answer;
         }
+    }
+}
+
+/// A UDP client that keeps its own port from question to question: for the network it is one flow.
+pub struct Caller(UdpSocket);
+
+impl Caller {
+    /// Makes one in a namespace.
+    pub fn new(from: &Namespace, target: SocketAddr) -> Self {
+        Self(from.run(|| udp(None, target)))
+    }
+
+    /// Asks once, and tells what came back at once.
+    pub fn ask(&self) -> Answer {
+        ask_over(&self.0)
     }
 }
 
@@ -144,7 +162,10 @@ fn greeting(stream: &TcpStream) -> Answer {
 }
 
 fn ask_udp(own: Option<IpAddr>, target: SocketAddr) -> Answer {
-    let socket = udp(own, target);
+    ask_over(&udp(own, target))
+}
+
+fn ask_over(socket: &UdpSocket) -> Answer {
     let question = question();
     if let Err(error) = socket.send(question.as_bytes()) {
         return Answer::from_error(&error);
@@ -153,7 +174,7 @@ fn ask_udp(own: Option<IpAddr>, target: SocketAddr) -> Answer {
     server::all_read();
     fence::set();
     socket.set_nonblocking(true).expect("a socket can be made so");
-    udp_answer(&socket, &question)
+    udp_answer(socket, &question)
 }
 
 fn wait_for_udp(target: SocketAddr, patience: Duration) -> Answer {

@@ -22,15 +22,15 @@ pub mod fence;
 pub mod server;
 pub mod stream;
 
-pub use client::{Answer, ask, ask_patiently};
+pub use client::{Answer, Caller, ask, ask_patiently};
 pub use server::Server;
+pub use stream::{Conversation, Stream};
 pub use trestle_core::port::Protocol;
 
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
 
-    use super::stream::{Conversation, Stream};
     use super::*;
     use crate::host::Host;
     use crate::privileges;
@@ -64,7 +64,7 @@ mod tests {
             for _ in 0..100 {
                 for target in TARGETS.map(|target| target.parse::<SocketAddr>().unwrap()) {
                     for protocol in [Protocol::Tcp, Protocol::Udp] {
-                        let answer = ask(client.namespace(), protocol, target);
+                        let answer = ask(client.namespace(), protocol, target.ip(), target.port());
                         assert_eq!(answer.by(), Some("server"), "{protocol} {target}: {answer:?}");
                     }
                 }
@@ -81,7 +81,7 @@ mod tests {
             for (target, own) in TARGETS.into_iter().zip(["192.0.2.1", "2001:db8:1::1"]) {
                 let target: SocketAddr = target.parse().unwrap();
                 for protocol in [Protocol::Tcp, Protocol::Udp] {
-                    let ask = |port| ask(client.namespace(), protocol, SocketAddr::new(target.ip(), port));
+                    let ask = |port| ask(client.namespace(), protocol, target.ip(), port);
                     assert_eq!(ask(80).saw(), own.parse().ok());
                     assert_eq!(ask(81), Answer::Refused);
                     router.nft("add table inet t { chain c { type filter hook forward priority 0; drop; }; }");

@@ -10,12 +10,13 @@ use async_trait::async_trait;
 use ipnet::IpNet;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, SandboxRequest};
 use trestle_core::controller::{Config, Controller};
+use trestle_core::entropy::Entropy;
 use trestle_core::error::Result;
 use trestle_core::facts::Facts;
 use trestle_core::fake::{FakeKernel, FakeStore, Fate};
 use trestle_core::ipam::{AddressRequest, Ipam, PoolLease, PoolRequest};
 use trestle_core::registry::Registry;
-use trestle_core::surroundings::{Clock, Entropy, Spawn, Surroundings, Task};
+use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_ipam::{DefaultIpam, DefaultPools};
 
 pub(crate) struct Host {

@@ -1,1 +1,248 @@
 //! The firewall: nf_tables over netlink, in this process.
+//!
+//! One table, `inet trestle`, whose chains and rules never change while we run ([`ruleset`]). Networks and published
+//! ports are elements of its sets and maps ([`element`]): adding one costs the same with none and with 50,000 there,
+//! and a packet finds its port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | what is deciding: the rules, the sets, what a resource comes to | [`ruleset`], [`statement`], [`set`], [`element`], [`change`] |
+//! | how a person would type it | [`text`] |
+//! | how the kernel is told | [`attribute`], [`message`], [`expression`], [`transaction`], [`socket`], [`uapi`] |
+//! | what the kernel answers | [`dump`], [`refusal`], [`verification`], [`foreign`], [`watch`] |
+//! | connections that are to be forgotten | [`conntrack`] |
+
+mod attribute;
+mod change;
+mod dump;
+mod element;
+mod expression;
+mod message;
+mod refusal;
+mod ruleset;
+mod set;
+mod socket;
+mod statement;
+mod text;
+mod transaction;
+mod uapi;
+mod verification;
+
+use trestle_core::error::{Doing, Error, Result};
+use trestle_core::resource::Resource;
+
+use self::change::Change;
+use self::dump::Standing;
+use self::element::{Element, elements, is_firewall};
+use self::message::{Batch, Subject};
+use self::refusal::{Refusal, sentence};
+use self::set::Set;
+use self::socket::{ATTEMPTS, Outcome, Socket};
+use self::statement::Chain;
+pub use self::text::render;
+use crate::mark::Instance;
+
+/// The firewall of one network namespace. Its calls block for as long as the kernel works, microseconds as a rule;
+/// one thread owns it.
+pub struct Firewall {
+    instance: Instance,
+    socket: Socket,
+    known: Option<Known>,
+}
+
+/// What we know of the kernel's rules, for as long as nobody else changes any.
+#[derive(Clone, Copy)]
+struct Known {
+    generation: u32,
+    standing: bool,
+}
+
+impl Firewall {
+    /// Opens it in the network namespace of this thread. Changes nothing.
+    ///
+    /// # Errors
+    /// `Unsupported` if this kernel has no netfilter.
+    pub fn open(instance: Instance) -> Result<Self> {
+        Ok(Self { instance, socket: Socket::open()?, known: None })
+    }
+
+    /// Takes out, changes and puts in, in one transaction. What is not the firewall's is passed over; where nothing is
+    /// to be done the kernel is not called. Removing what is gone and adding what is there succeed. The table is made
+    /// when something is added and it is missing; it goes when [`Resource::FirewallBase`] is removed.
+    ///
+    /// # Errors
+    /// `Conflict` if another table has our name, or another entry stands where one is added; `Unsupported` for what
+    /// this kernel lacks. Nothing is changed then.
+    pub fn change(
+        &mut self,
+        removed: &[&Resource],
+        changed: &[(&Resource, &Resource)],
+        added: &[&Resource],
+    ) -> Result<()> {
+        let change = Change::between(removed, changed, added);
+        match change.is_empty() {
+            true => Ok(()),
+            false => self.carry_out(change).doing(|| "changing the firewall"),
+        }
+    }
+
+    /// Makes the whole table anew with what these resources come to, in one transaction: established connections do
+    /// not notice. The admin chain keeps what people wrote. Without any resource of the firewall the table goes.
+    ///
+    /// # Errors
+    /// As [`Firewall::change`].
+    pub fn restore(&mut self, resources: &[&Resource]) -> Result<()> {
+        let wanted = resources.iter().any(|it| is_firewall(it));
+        let mut all: Vec<Element> = resources.iter().flat_map(|it| elements(it)).collect();
+        all.sort();
+        self.make_anew(wanted, &all).doing(|| "restoring the firewall")
+    }
+
+    /// Whether our table stands.
+    ///
+    /// # Errors
+    /// `Conflict` if another table has our name.
+    pub fn exists(&mut self) -> Result<bool> {
+        self.known = None;
+        Ok(self.look()?.standing)
+    }
+
+    fn carry_out(&mut self, mut change: Change) -> Result<()> {
+        let (mut remake, mut pruned) = (false, false);
+        for _ in 0..ATTEMPTS {
+            let known = self.look()?;
+            let mut batch = Batch::default();
+            if change.no_base {
+                if known.standing {
+                    transaction::delete_table(&mut batch);
+                }
+            } else {
+                if change.needs_base() && (!known.standing || remake || (change.base && self.base_drifts()?)) {
+                    transaction::make_base(&mut batch, self.instance);
+                }
+                if known.standing {
+                    transaction::remove(&mut batch, &change.gone);
+                }
+                transaction::add(&mut batch, &change.come);
+            }
+            let refusals = match self.transact(&mut batch, known, !change.no_base)? {
+                Outcome::Done => return Ok(()),
+                Outcome::Stale => continue,
+                Outcome::Refused(refusals) => refusals,
+            };
+            let missing =
+                |what: fn(Subject) -> bool| refusals.iter().any(|it| it.errno == libc::ENOENT && what(it.subject));
+            let unknown = !pruned && missing(|it| matches!(it, Subject::Removed(_)));
+            let unmade = !remake && missing(|it| matches!(it, Subject::Added(_)));
+            if !unknown && !unmade {
+                return Err(first(&refusals));
+            }
+            if unknown {
+                pruned = true;
+                self.prune(&mut change.gone)?;
+            }
+            remake |= unmade;
+        }
+        Err(restless())
+    }
+
+    fn make_anew(&mut self, wanted: bool, all: &[Element]) -> Result<()> {
+        let mut rebuild = false;
+        for _ in 0..ATTEMPTS {
+            let known = self.look()?;
+            let mut batch = Batch::default();
+            match wanted {
+                true => {
+                    if rebuild {
+                        self.clear(&mut batch)?;
+                    }
+                    transaction::make_base(&mut batch, self.instance);
+                    transaction::empty_sets(&mut batch);
+                    transaction::add(&mut batch, all);
+                }
+                false if known.standing => transaction::delete_table(&mut batch),
+                false => {}
+            }
+            match self.transact(&mut batch, known, wanted)? {
+                Outcome::Done => return Ok(()),
+                Outcome::Stale => {}
+                Outcome::Refused(refusals) => {
+                    // A chain or set of our name that is made in another way can't be changed, only replaced.
+                    let shape =
+                        |it: &Refusal| matches!(it.subject, Subject::Chain(_) | Subject::Set(_) | Subject::Rule(_));
+                    if rebuild || !known.standing || !refusals.iter().any(shape) {
+                        return Err(first(&refusals));
+                    }
+                    rebuild = true;
+                }
+            }
+        }
+        Err(restless())
+    }
+
+    /// Deletes what is ours in the table but the admin chain.
+    fn clear(&mut self, batch: &mut Batch) -> Result<()> {
+        let (chains, sets) = (dump::chains(&mut self.socket)?, dump::sets(&mut self.socket)?);
+        let ours = || {
+            let all = ruleset::CHAINS.iter().map(|layout| layout.chain);
+            all.filter(|it| *it != Chain::Admin && chains.contains_key(it.name()))
+        };
+        ours().for_each(|it| transaction::flush_chain(batch, it.name()));
+        Set::ALL
+            .into_iter()
+            .filter(|it| sets.contains_key(it.name()))
+            .for_each(|it| transaction::delete_set(batch, it));
+        ours().for_each(|it| transaction::delete_chain(batch, it));
+        Ok(())
+    }
+
+    /// Keeps only the elements that the kernel has.
+    fn prune(&mut self, elements: &mut Vec<Element>) -> Result<()> {
+        let mut kept = Vec::with_capacity(elements.len());
+        for run in elements.chunk_by(|one, next| one.set == next.set) {
+            if let Some(there) = dump::elements(&mut self.socket, run[0].set)? {
+                kept.extend(run.iter().filter(|it| there.contains_key(&dump::key(it))).cloned());
+            }
+        }
+        *elements = kept;
+        Ok(())
+    }
+
+    /// Sends a transaction. After it the table stands or not, as told; the generation is the next one.
+    fn transact(&mut self, batch: &mut Batch, known: Known, standing: bool) -> Result<Outcome> {
+        if batch.is_empty() {
+            return Ok(Outcome::Done);
+        }
+        let outcome = self.socket.transact(batch, known.generation);
+        self.known = match outcome {
+            // The kernel leaves 0 out when it counts over.
+            Ok(Outcome::Done) => Some(Known { generation: known.generation.checked_add(1).unwrap_or(1), standing }),
+            Ok(Outcome::Refused(_)) => Some(known),
+            Ok(Outcome::Stale) | Err(_) => None,
+        };
+        outcome
+    }
+
+    /// What we know; asked of the kernel if something has changed since.
+    fn look(&mut self) -> Result<Known> {
+        if let Some(known) = self.known {
+            return Ok(known);
+        }
+        // The generation first: what changes after it makes the transaction stale.
+        let generation = dump::generation(&mut self.socket)?;
+        let standing = match dump::standing(&mut self.socket, self.instance)? {
+            Standing::Absent => false,
+            Standing::Ours { .. } => true,
+            Standing::Strangers { comment } => return Err(Standing::conflict(comment.as_deref())),
+        };
+        Ok(*self.known.insert(Known { generation, standing }))
+    }
+}
+
+fn first(refusals: &[Refusal]) -> Error {
+    refusals.first().map_or_else(|| Error::internal("the kernel refused, and does not say what"), sentence)
+}
+
+fn restless() -> Error {
+    Error::unavailable("others change nf_tables faster than we can; see who by: nft monitor")
+}

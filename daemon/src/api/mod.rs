@@ -1,0 +1,76 @@
+//! HTTP. One table makes the router and the OpenAPI document, so that neither can know a path that the other doesn't.
+//!
+//! | to find | look in |
+//! |---|---|
+//! | what is sent and answered | [`model`] |
+//! | how a request is read, and refused | [`extract`], [`error`] |
+//! | how work is done for a caller who may hang up | [`app`] |
+//! | the paths | [`networks`], [`endpoints`], [`sandboxes`], [`events`], [`system`] |
+
+pub mod app;
+pub mod endpoints;
+pub mod error;
+pub mod events;
+pub mod extract;
+pub mod model;
+pub mod networks;
+pub mod sandboxes;
+pub mod system;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode, Uri};
+use axum::routing::get;
+use axum::{Router, body::Bytes};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use app::App;
+use error::Refusal;
+
+/// Where our own API begins.
+pub const ROOT: &str = "/cnm/v1";
+
+/// Where its document is found.
+pub const DOCUMENT: &str = "/cnm/v1/openapi.json";
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Trestle",
+    description = "Container networks: networks, endpoints and sandboxes. Every refusal is `{\"message\": …}`: 400 for a \
+        wrong field, which it names; 403 for what an object's rules forbid; 404 for what is not there; 409 for what is \
+        in the way, or used up; 501 for what this kernel or version can't do; 503 for what may work later.",
+))]
+struct Document;
+
+/// The router, and the document that describes it.
+pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
+    let ours = OpenApiRouter::new()
+        .merge(networks::routes())
+        .merge(endpoints::routes())
+        .merge(sandboxes::routes())
+        .merge(events::routes())
+        .merge(system::routes());
+    let all = OpenApiRouter::with_openapi(Document::openapi()).nest(ROOT, ours).merge(system::root_routes());
+    let (router, document) = all.split_for_parts();
+    // Its text is made once. A document that can't be written would be a defect, told to whoever asks for it.
+    let text = document.to_json().map(Bytes::from).map_err(|error| error.to_string());
+    let serve = move || async move {
+        let failed = |why| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("writing the document: {why}"));
+        text.map(|text| ([(CONTENT_TYPE, "application/json")], text)).map_err(failed)
+    };
+    let router = router
+        .route(DOCUMENT, get(serve))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(app);
+    (router, document)
+}
+
+async fn unknown_path(method: Method, uri: Uri) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("{method} {}: there is no such path; see {DOCUMENT}", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    let message = format!("{method} {}: the path does not take this method; see {DOCUMENT}", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message)
+}

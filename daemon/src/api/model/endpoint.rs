@@ -1,0 +1,256 @@
+//! Endpoints, and the ports they publish.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use trestle_core::controller::request::EndpointRequest;
+use trestle_core::endpoint::{self, EndpointState, Lifetime};
+use trestle_core::network::Network;
+use trestle_core::port::{ExposedPort, PortBinding, PortRange, PortRequest, Protocol};
+use trestle_core::sandbox::Sandbox;
+use trestle_core::{Doing, Error, Result};
+
+use super::{Named, read, read_with, shown};
+
+/// An endpoint to create, or to create and attach.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewEndpoint {
+    /// The network: id, name, or beginning of an id.
+    pub network: String,
+    /// Unique on the network; if not given, the sandbox's name, or one made from the id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its IPv4 address; any free one if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv4: Option<String>,
+    /// Its IPv6 address; any free one if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<String>,
+    /// Its MAC address; a random one if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// Ports its programs are said to listen on: `80`, `8000-8010/udp`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<String>,
+    /// Ports to publish while it is attached: `[ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<String>,
+    /// The driver's options for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// Larger wins the sandbox's default route.
+    #[serde(default)]
+    pub priority: i64,
+    /// Whether the network is the container's main one; wins the default route among equals.
+    #[serde(default)]
+    pub primary: bool,
+    /// The name for its link in the sandbox; the next free `eth` if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+}
+
+impl NewEndpoint {
+    /// What is asked of the controller.
+    ///
+    /// # Errors
+    /// `Invalid`, with the field's name.
+    pub fn read(self) -> Result<EndpointRequest> {
+        Ok(EndpointRequest {
+            network: reference("network", self.network)?,
+            name: read_with("name", self.name, |text| text.try_into())?,
+            v4: self.ipv4.map(|text| read("ipv4", &text, "an IPv4 address")).transpose()?,
+            v6: self.ipv6.map(|text| read("ipv6", &text, "an IPv6 address")).transpose()?,
+            mac: read_with("mac", self.mac, |text| text.parse())?,
+            exposed: exposed_ports("exposed", &self.exposed)?,
+            ports: port_requests("ports", &self.ports)?,
+            options: self.options,
+            priority: self.priority,
+            primary: self.primary,
+            interface: read_with("interface", self.interface, |text| text.try_into())?,
+        })
+    }
+}
+
+/// Ports to publish, or to take back.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PortList {
+    /// To publish: `[ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]`. To take back: `80`, `8000-8010/udp`.
+    pub ports: Vec<String>,
+}
+
+impl PortList {
+    /// What shall be published.
+    pub fn read_requests(&self) -> Result<Vec<PortRequest>> {
+        self.some()?;
+        port_requests("ports", &self.ports)
+    }
+
+    /// What shall be taken back.
+    pub fn read_exposed(&self) -> Result<Vec<ExposedPort>> {
+        self.some()?;
+        exposed_ports("ports", &self.ports)
+    }
+
+    fn some(&self) -> Result<()> {
+        match self.ports.is_empty() {
+            true => Err(Error::invalid("ports: at least one is needed")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// The sandbox that an endpoint is to join.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JoinSandbox {
+    /// Id, name, or beginning of an id.
+    pub sandbox: String,
+}
+
+impl JoinSandbox {
+    /// The sandbox's name, which is not empty.
+    pub fn read(self) -> Result<String> {
+        reference("sandbox", self.sandbox)
+    }
+}
+
+/// What is published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Published {
+    /// Every port of the endpoint: `0.0.0.0:8080:80/tcp`.
+    pub ports: Vec<String>,
+}
+
+impl From<Vec<PortBinding>> for Published {
+    fn from(bindings: Vec<PortBinding>) -> Self {
+        Self { ports: bindings.iter().map(PortBinding::to_string).collect() }
+    }
+}
+
+/// An endpoint.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Endpoint {
+    /// 64 hexadecimal digits, for ever.
+    pub id: String,
+    /// Unique on its network.
+    pub name: String,
+    /// `reserved`, `joining`, `attaching`, `attached`, `changing` or `detaching`.
+    pub state: String,
+    /// The network that it is a place on.
+    pub network: Named,
+    /// The sandbox that it is in, on its way to or from.
+    pub sandbox: Option<Named>,
+    /// What it lives as long as: `explicit` until it is deleted, `attachment` until it is disconnected.
+    pub lifetime: String,
+    /// Its IPv4 address with the length of the subnet's prefix.
+    pub ipv4: Option<String>,
+    /// Its IPv6 address with the length of the subnet's prefix.
+    pub ipv6: Option<String>,
+    /// Its MAC address.
+    pub mac: String,
+    /// The way out for IPv4, if it has one.
+    pub gateway_v4: Option<String>,
+    /// The way out for IPv6, if it has one.
+    pub gateway_v6: Option<String>,
+    /// The link's name in the sandbox: the one it has, else the one asked for.
+    pub interface: Option<String>,
+    /// Ports its programs are said to listen on.
+    pub exposed: Vec<String>,
+    /// Ports that shall be published while it is attached.
+    pub ports: Vec<String>,
+    /// Ports that are published, with every question answered.
+    pub published: Vec<String>,
+    /// The driver's options.
+    pub options: BTreeMap<String, String>,
+    /// Larger wins the sandbox's default route.
+    pub priority: i64,
+    /// Whether its network is the container's main one.
+    pub primary: bool,
+    /// What of a detached one is not done yet.
+    pub owed: Vec<String>,
+}
+
+impl Endpoint {
+    /// As the controller knows it, with the names of what it belongs to, as far as these are still there.
+    pub fn new(endpoint: &endpoint::Endpoint, network: Option<&Network>, sandbox: Option<&Sandbox>) -> Self {
+        let attachment = endpoint.state.attachment();
+        let lease = endpoint.lease.clone().unwrap_or_default();
+        let name = |network: &Network| network.name.to_string();
+        let owed = match &endpoint.state {
+            EndpointState::Detaching { owed, .. } => owed.as_slice(),
+            _ => &[],
+        };
+        let lifetime = match endpoint.lifetime {
+            Lifetime::Explicit => "explicit",
+            Lifetime::Attachment => "attachment",
+        };
+        let interface = endpoint.state.interface().or(endpoint.interface.as_ref());
+        Self {
+            id: endpoint.id.to_string(),
+            name: endpoint.name.to_string(),
+            state: endpoint.state.name().into(),
+            network: Named { id: endpoint.network.to_string(), name: network.map(name).unwrap_or_default() },
+            sandbox: endpoint.state.sandbox().map(|id| Named {
+                id: id.to_string(),
+                name: sandbox.map(|sandbox| sandbox.name.to_string()).unwrap_or_default(),
+            }),
+            lifetime: lifetime.into(),
+            ipv4: lease.v4.map(|address| address.to_string()),
+            ipv6: lease.v6.map(|address| address.to_string()),
+            mac: endpoint.mac.to_string(),
+            gateway_v4: attachment.and_then(|it| it.gateway_v4).map(|address| address.to_string()),
+            gateway_v6: attachment.and_then(|it| it.gateway_v6).map(|address| address.to_string()),
+            interface: interface.map(|name| name.to_string()),
+            exposed: endpoint.exposed.iter().map(ExposedPort::to_string).collect(),
+            ports: endpoint.wanted.iter().map(PortRequest::to_string).collect(),
+            published: attachment.map(|it| it.ports.iter().map(PortBinding::to_string).collect()).unwrap_or_default(),
+            options: endpoint.options.clone(),
+            priority: endpoint.priority,
+            primary: endpoint.primary,
+            owed: owed.iter().map(owed_name).map(str::to_owned).collect(),
+        }
+    }
+}
+
+fn owed_name(owed: &endpoint::Owed) -> &'static str {
+    match owed {
+        endpoint::Owed::Cut => "cut",
+        endpoint::Owed::Leave => "leave",
+        endpoint::Owed::DeleteEndpoint => "delete_endpoint",
+        endpoint::Owed::Reap => "reap",
+        endpoint::Owed::Forget => "forget",
+    }
+}
+
+/// The name of an object that must be there: anything but nothing.
+pub(super) fn reference(field: &str, text: String) -> Result<String> {
+    match text.is_empty() {
+        true => Err(Error::invalid(format!("{field}: it is empty; a name or an id is needed"))),
+        false => Ok(text),
+    }
+}
+
+fn port_requests(field: &str, texts: &[String]) -> Result<Vec<PortRequest>> {
+    let texts = texts.iter().enumerate();
+    texts
+        .map(|(index, text)| text.parse::<PortRequest>().doing(|| format!("{field}[{index}]: {:?}", shown(text))))
+        .collect()
+}
+
+fn exposed_ports(field: &str, texts: &[String]) -> Result<Vec<ExposedPort>> {
+    let texts = texts.iter().enumerate();
+    texts.map(|(index, text)| exposed_port(text).doing(|| format!("{field}[{index}]: {:?}", shown(text)))).collect()
+}
+
+/// Reads `80`, `80/tcp`, `8000-8010/udp`.
+pub fn exposed_port(text: &str) -> Result<ExposedPort> {
+    let (ports, protocol) = match text.rsplit_once('/') {
+        Some((ports, protocol)) => (ports, protocol.parse()?),
+        None => (text, Protocol::Tcp),
+    };
+    Ok(ExposedPort { ports: ports.parse::<PortRange>()?, protocol })
+}

@@ -1,0 +1,117 @@
+//! Sandboxes.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
+use trestle_core::sandbox::{self, SandboxNetns, SandboxState};
+use trestle_core::{Error, Result};
+
+use super::endpoint::{Endpoint, reference};
+use super::{read_with, shown};
+
+/// A sandbox to create. At most one of `path`, `pid` and `host` is given; with none, a namespace is made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewSandbox {
+    /// Unique among sandboxes; made from the id if not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A file that a network namespace is bound to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// A process, whose namespace is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Whether the host's own namespace is used.
+    #[serde(default)]
+    pub host: bool,
+}
+
+impl NewSandbox {
+    /// What is asked of the controller.
+    ///
+    /// # Errors
+    /// `Invalid`, with the field's name.
+    pub fn read(self) -> Result<SandboxRequest> {
+        let netns = match (self.path, self.pid, self.host) {
+            (None, None, false) => NetnsRequest::Make,
+            (None, None, true) => NetnsRequest::Host,
+            (Some(path), None, false) => NetnsRequest::Path(namespace_file(&path)?),
+            (None, Some(0), false) => return Err(Error::invalid("pid: 0 is no process")),
+            (None, Some(pid), false) => NetnsRequest::Pid(pid),
+            (Some(_), _, _) => return Err(Error::invalid("path: it excludes pid and host")),
+            (None, Some(_), true) => return Err(Error::invalid("pid: it excludes host")),
+        };
+        Ok(SandboxRequest { name: read_with("name", self.name, |text| text.try_into())?, netns })
+    }
+}
+
+fn namespace_file(path: &str) -> Result<PathBuf> {
+    if path.contains('\0') {
+        return Err(Error::invalid(format!("path: {:?} has a NUL byte in it", shown(path))));
+    }
+    match path.starts_with('/') {
+        true => Ok(path.into()),
+        false => Err(Error::invalid(format!("path: {:?} is not an absolute path", shown(path)))),
+    }
+}
+
+/// The network that a sandbox is to be disconnected from.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DisconnectFrom {
+    /// Id, name, or beginning of an id.
+    pub network: String,
+}
+
+impl DisconnectFrom {
+    /// The network's name, which is not empty.
+    pub fn read(self) -> Result<String> {
+        reference("network", self.network)
+    }
+}
+
+/// A sandbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Sandbox {
+    /// 64 hexadecimal digits, for ever.
+    pub id: String,
+    /// Unique among sandboxes.
+    pub name: String,
+    /// `creating`, `ready`, `changing` or `deleting`.
+    pub state: String,
+    /// The file that its namespace is found behind; `null` for the host's own.
+    pub namespace: Option<String>,
+    /// Whose namespace it is: `made` by us, `given` to us, or the `host`'s.
+    pub origin: String,
+    /// The endpoints in it, and those on their way.
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Sandbox {
+    /// As the controller knows it, with its endpoints.
+    pub fn new(sandbox: &sandbox::Sandbox, endpoints: Vec<Endpoint>) -> Self {
+        let state = match sandbox.state {
+            SandboxState::Creating { .. } => "creating",
+            SandboxState::Ready { .. } => "ready",
+            SandboxState::Changing { .. } => "changing",
+            SandboxState::Deleting { .. } => "deleting",
+        };
+        let (namespace, origin) = match &sandbox.netns {
+            SandboxNetns::Made { path } => (Some(path.display().to_string()), "made"),
+            SandboxNetns::Given { path } => (Some(path.display().to_string()), "given"),
+            SandboxNetns::Host => (None, "host"),
+        };
+        Self {
+            id: sandbox.id.to_string(),
+            name: sandbox.name.to_string(),
+            state: state.into(),
+            namespace,
+            origin: origin.into(),
+            endpoints,
+        }
+    }
+}

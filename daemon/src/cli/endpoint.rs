@@ -1,0 +1,210 @@
+//! `trestle endpoint`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use clap::{Args, Subcommand};
+
+use trestle_core::mac::MacAddress;
+use trestle_core::name::{EndpointName, IfName};
+
+use super::client::{Client, part};
+use super::failure::{Failure, Outcome};
+use super::network::map;
+use super::output::{self, Format, Listing, or_dash};
+use super::read;
+use crate::api::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published};
+
+// Not doc comments: these brackets are no links.
+const PUBLISHED: &str = "Ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]";
+const EXPOSED: &str = "The container's ports: PORT[-PORT][/PROTOCOL]";
+const PUBLISH: &str = "Publish ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]; an IPv6 address in brackets. May be repeated";
+const EXPOSE: &str = "Say that programs listen on ports: PORT[-PORT][/PROTOCOL]. May be repeated";
+
+/// What can be done with endpoints.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs)]
+pub enum Command {
+    /// Reserve a place on a network; its id is shown
+    Create {
+        /// The network
+        network: String,
+        #[command(flatten)]
+        wishes: Box<Wishes>,
+        /// In which form
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// List endpoints
+    #[command(visible_alias = "list")]
+    Ls(Listing),
+    /// Show all about endpoints, as JSON
+    Inspect {
+        /// Endpoints
+        #[arg(required = true)]
+        endpoints: Vec<String>,
+    },
+    /// Publish more ports of an endpoint; all that are published then are shown
+    Publish {
+        /// The endpoint
+        endpoint: String,
+        #[arg(required = true, value_parser = read::published, help = PUBLISHED)]
+        ports: Vec<String>,
+    },
+    /// Take published ports back; all that are published then are shown
+    Unpublish {
+        /// The endpoint
+        endpoint: String,
+        #[arg(required = true, value_parser = read::exposed, help = EXPOSED)]
+        ports: Vec<String>,
+    },
+    /// Attach a reserved endpoint to a sandbox
+    Join {
+        /// The endpoint
+        endpoint: String,
+        /// The sandbox
+        sandbox: String,
+    },
+    /// Cut an endpoint off from its sandbox
+    Leave {
+        /// The endpoint
+        endpoint: String,
+    },
+    /// Remove endpoints
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Endpoints
+        #[arg(required = true)]
+        endpoints: Vec<String>,
+        /// Cut attached ones off first
+        #[arg(short, long)]
+        force: bool,
+    },
+}
+
+/// What an endpoint is to be like.
+#[derive(Debug, Args)]
+pub struct Wishes {
+    /// Its name [default: the sandbox's, or one made from its id]
+    #[arg(long, value_parser = |text: &str| EndpointName::try_from(text))]
+    name: Option<EndpointName>,
+    /// Its IPv4 address
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<Ipv4Addr>,
+    /// Its IPv6 address
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<Ipv6Addr>,
+    /// Its MAC address
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<MacAddress>,
+    #[arg(short, long, value_name = "PORTS", value_parser = read::published, help = PUBLISH)]
+    publish: Vec<String>,
+    #[arg(long, value_name = "PORTS", value_parser = read::exposed, help = EXPOSE)]
+    expose: Vec<String>,
+    /// Which endpoint's network the default route uses: the larger wins
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
+    gw_priority: i64,
+    /// Say that the network is the container's main one: it wins the default route among equals
+    #[arg(long)]
+    primary: bool,
+    /// An option of the driver for this endpoint
+    #[arg(long, value_name = "KEY=VALUE", value_parser = read::pair)]
+    driver_opt: Vec<(String, String)>,
+    /// The name of its link in the sandbox [default: the next free eth]
+    #[arg(long, value_name = "NAME", value_parser = |text: &str| IfName::try_from(text))]
+    interface: Option<IfName>,
+}
+
+impl Wishes {
+    /// The request.
+    pub fn body(self, network: String) -> Result<NewEndpoint, Failure> {
+        Ok(NewEndpoint {
+            network,
+            name: self.name.map(String::from),
+            ipv4: self.ip.map(|address| address.to_string()),
+            ipv6: self.ip6.map(|address| address.to_string()),
+            mac: self.mac_address.map(String::from),
+            exposed: self.expose,
+            ports: self.publish,
+            options: map("--driver-opt", self.driver_opt)?,
+            priority: self.gw_priority,
+            primary: self.primary,
+            interface: self.interface.map(String::from),
+        })
+    }
+}
+
+impl Command {
+    /// Does it.
+    pub async fn run(self, client: &Client) -> Outcome {
+        match self {
+            Self::Create { network, wishes, format } => {
+                let endpoint: Endpoint = client.post("/endpoints", &wishes.body(network)?).await?;
+                match format {
+                    Format::Json => output::json(&endpoint),
+                    Format::Table => output::line(endpoint.id),
+                }
+            }
+            Self::Ls(listing) => list(client, listing).await,
+            Self::Inspect { endpoints } => {
+                let inspect = async |name: &str| client.get::<Endpoint>(&path(name)).await;
+                let (found, outcome) = output::each(&endpoints, inspect).await;
+                output::json(&found)?;
+                outcome
+            }
+            Self::Publish { endpoint, ports } => change_ports(client, &endpoint, "publish", ports).await,
+            Self::Unpublish { endpoint, ports } => change_ports(client, &endpoint, "unpublish", ports).await,
+            Self::Join { endpoint, sandbox } => {
+                let body = JoinSandbox { sandbox };
+                let endpoint: Endpoint = client.post(&format!("{}/join", path(&endpoint)), &body).await?;
+                output::line(described(&endpoint))
+            }
+            Self::Leave { endpoint } => {
+                client.post_quietly(&format!("{}/leave", path(&endpoint)), &serde_json::json!({})).await?;
+                output::line(endpoint)
+            }
+            Self::Rm { endpoints, force } => {
+                let remove = async |name: &str| {
+                    client.delete(&format!("{}?force={force}", path(name))).await?;
+                    output::line(name)
+                };
+                output::each(&endpoints, remove).await.1
+            }
+        }
+    }
+}
+
+/// An attachment in one line: `web on front: eth0, 172.18.0.2/16, 0.0.0.0:8080:80/tcp`.
+pub(super) fn described(endpoint: &Endpoint) -> String {
+    let place = endpoint.interface.iter().chain(&endpoint.ipv4).chain(&endpoint.ipv6).chain(&endpoint.published);
+    format!("{} on {}: {}", endpoint.name, endpoint.network.name, or_dash(place))
+}
+
+async fn change_ports(client: &Client, endpoint: &str, how: &str, ports: Vec<String>) -> Outcome {
+    let published: Published = client.post(&format!("{}/{how}", path(endpoint)), &PortList { ports }).await?;
+    output::lines(published.ports)
+}
+
+async fn list(client: &Client, listing: Listing) -> Outcome {
+    let endpoints: Vec<Endpoint> = client.get("/endpoints").await?;
+    let header = ["ENDPOINT ID", "NAME", "NETWORK", "SANDBOX", "ADDRESSES", "PORTS", "STATE"];
+    listing.show(
+        header,
+        &endpoints,
+        |endpoint| &endpoint.id,
+        |endpoint, id| {
+            [
+                id,
+                endpoint.name.clone(),
+                endpoint.network.name.clone(),
+                or_dash(endpoint.sandbox.iter().map(|sandbox| &sandbox.name)),
+                or_dash(endpoint.ipv4.iter().chain(&endpoint.ipv6)),
+                or_dash(if endpoint.sandbox.is_some() { &endpoint.published } else { &endpoint.ports }),
+                endpoint.state.clone(),
+            ]
+        },
+    )
+}
+
+fn path(endpoint: &str) -> String {
+    format!("/endpoints/{}", part(endpoint))
+}

@@ -1,0 +1,234 @@
+//! The life of `trestled`: from its flags to its end.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustix::fs::FlockOperation;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{RwLock, watch};
+use tracing::level_filters::LevelFilter;
+
+use trestle_core::controller::Controller;
+use trestle_core::{Doing, Error, Result};
+
+use crate::api::app::{About, App};
+use crate::api::model::system::Version;
+use crate::config::{Flags, LogLevel, Settings};
+use crate::metrics::Metrics;
+use crate::{api, assemble, serve, tls};
+
+/// Runs the daemon until it is told to stop.
+pub fn main(flags: Flags) -> ExitCode {
+    let validate = flags.validate;
+    let settings = match Settings::load(flags).and_then(check_files) {
+        Ok(settings) => settings,
+        Err(faults) => {
+            for fault in faults.lines() {
+                eprintln!("trestled: {fault}");
+            }
+            return ExitCode::from(2);
+        }
+    };
+    if validate {
+        settings.idle_notes().for_each(|note| eprintln!("trestled: {note}"));
+        println!("configuration OK");
+        return ExitCode::SUCCESS;
+    }
+    start_logging(settings.log_level);
+    settings.idle_notes().for_each(|note| tracing::warn!("{note}"));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the runtime could not be started");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What can be told of the settings' files without starting.
+fn check_files(settings: Settings) -> Result<Settings, String> {
+    match settings.tls.as_ref().map(tls::server) {
+        Some(Err(error)) => Err(error.to_string()),
+        Some(Ok(_)) | None => Ok(settings),
+    }
+}
+
+async fn run(settings: Settings) -> Result<()> {
+    let mut signals = Signals::new()?;
+    for root in [&settings.data_root, &settings.exec_root] {
+        std::fs::create_dir_all(root).map_err(|error| Error::internal(format!("{}: {error}", root.display())))?;
+    }
+    let pidfile = Pidfile::claim(&settings.pidfile)?;
+    let tls = settings.tls.as_ref().map(tls::server).transpose()?;
+    // Sockets first: who calls while the kernel is put in order waits, and another daemon's socket stops us before it.
+    let listeners = serve::bind(&settings, tls)?;
+    let hosts: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    let controller = assemble::controller(&settings).await?;
+
+    let (stop, stopping) = watch::channel(false);
+    let app = app(&settings, controller.clone(), stopping.clone());
+    let work = Arc::clone(&app.work);
+    let (router, _) = api::router(app);
+    let keeping = tokio::spawn(async move { controller.run().await });
+    let serving = tokio::spawn(serve::serve(listeners, router, stopping));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), hosts = hosts.join(" "), "ready");
+    tell_manager(&[NotifyState::Ready]);
+
+    let name = signals.next().await;
+    tracing::info!("{name}: stopping; sandboxes stay as they are");
+    tell_manager(&[NotifyState::Stopping]);
+    stop.send_replace(true);
+    let finish = async {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the accept loops broke off");
+        }
+        // What was asked for by callers who hung up is under way still.
+        drop(work.write().await);
+    };
+    tokio::select! {
+        () = finish => {}
+        name = signals.next() => tracing::warn!("{name} again: ending at once"),
+    }
+    keeping.abort();
+    drop(pidfile);
+    Ok(())
+}
+
+fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bool>) -> App {
+    let version = Version {
+        version: env!("CARGO_PKG_VERSION").into(),
+        api: "v1".into(),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        architecture: std::env::consts::ARCH.into(),
+        pid: std::process::id(),
+        data_root: settings.data_root.display().to_string(),
+        exec_root: settings.exec_root.display().to_string(),
+    };
+    let about = About { version, mtu: settings.mtu, script: assemble::script };
+    App {
+        controller,
+        about: Arc::new(about),
+        metrics: Arc::new(Metrics::new()),
+        stopping,
+        work: Arc::new(RwLock::new(())),
+    }
+}
+
+fn start_logging(level: LogLevel) {
+    let level = match level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error | LogLevel::Fatal => LevelFilter::ERROR,
+    };
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_max_level(level).with_ansi(terminal).with_writer(std::io::stderr).init();
+}
+
+/// Tells the service manager, where there is one.
+fn tell_manager(news: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(news) {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// The signals that stop the daemon.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).map_err(|error| Error::internal(format!("listening for signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// The file that tells the daemon's process id. A lock on it says that the daemon lives: a number alone may be another
+/// process's by now.
+struct Pidfile {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl Pidfile {
+    fn claim(path: &Path) -> Result<Self> {
+        let doing = || format!("claiming the pidfile {}", path.display());
+        let failed = |error: std::io::Error| Error::internal(error.to_string());
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed).doing(doing)?;
+        }
+        let mut file = loop {
+            let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+            let file = opened.map_err(failed).doing(doing)?;
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+                let other = std::fs::read_to_string(path).unwrap_or_default();
+                let cause = format!(
+                    "process {} holds it; stop that daemon, or give this one its own --exec-root and --data-root",
+                    other.trim()
+                );
+                return Err(Error::conflict(cause)).doing(doing);
+            }
+            // Between opening and locking, its last owner may have removed it: then the lock is on nothing.
+            let locked = file.metadata().map_err(failed).doing(doing)?;
+            if std::fs::metadata(path).is_ok_and(|named| (named.dev(), named.ino()) == (locked.dev(), locked.ino())) {
+                break file;
+            }
+        };
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| writeln!(file, "{}", std::process::id()));
+        written.map_err(failed).doing(doing)?;
+        Ok(Self { path: path.to_owned(), _locked: file })
+    }
+}
+
+impl Drop for Pidfile {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::warn!(%error, path = %self.path.display(), "the pidfile could not be removed");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pidfile_has_one_owner_and_a_dead_one_is_taken_over() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("sub/x.pid");
+        let first = Pidfile::claim(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), std::process::id().to_string());
+        let refusal = Pidfile::claim(&path).err().unwrap().to_string();
+        assert!(refusal.contains(&format!("process {} holds it", std::process::id())), "{refusal}");
+        drop(first);
+        assert!(!path.exists());
+        std::fs::write(&path, "999999999 and more\n").unwrap();
+        let second = Pidfile::claim(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), std::process::id().to_string());
+        drop(second);
+    }
+}

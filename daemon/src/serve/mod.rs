@@ -1,0 +1,106 @@
+//! Connections in, answers out: the accept loops, and their end.
+
+mod listen;
+
+pub use listen::{Listener, bind};
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tower_service::Service;
+
+/// How long a caller may take to send a request's head, or to shake hands. Idle connections are closed after it.
+const HEAD_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long to wait after an accept failed for want of memory or file descriptors: at once would be a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers on all listeners until `stopping` turns true; then finishes the requests that are under way, and ends.
+pub async fn serve(listeners: Vec<Listener>, router: Router, stopping: watch::Receiver<bool>) {
+    let mut loops = JoinSet::new();
+    for listener in listeners {
+        loops.spawn(accept(listener, router.clone(), stopping.clone()));
+    }
+    while loops.join_next().await.is_some() {}
+}
+
+async fn accept(listener: Listener, router: Router, mut stopping: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let told = stopping.clone();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => {
+                    connections.spawn(converse(stream, router.clone(), told.clone()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %listener, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            // Ended ones are taken out, or they would pile up.
+            Some(_) = connections.join_next() => {}
+            () = told_to_stop(&mut stopping) => break,
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// One connection, from its handshake to its end.
+async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::Receiver<bool>) {
+    let ended = match stream {
+        listen::Stream::Unix(stream) => answer(stream, router, stopping).await,
+        listen::Stream::Tcp(stream, None) => answer(stream, router, stopping).await,
+        listen::Stream::Tcp(stream, Some(tls)) => {
+            let handshake = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream));
+            let shaken = tokio::select! {
+                shaken = handshake => shaken,
+                () = told_to_stop(&mut stopping) => return,
+            };
+            match shaken {
+                Ok(Ok(stream)) => answer(stream, router, stopping).await,
+                Ok(Err(error)) => return tracing::info!(%error, "a caller was refused in the TLS handshake"),
+                Err(_) => return tracing::info!("a caller did not finish the TLS handshake"),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn answer<S>(stream: S, router: Router, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut router = router.clone();
+        async move { Service::<Request<Body>>::call(&mut router, request.map(Body::new)).await as Result<_, Infallible> }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = told_to_stop(&mut stopping) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Waits until the daemon stops; it does so too when nobody is left who could say it.
+pub async fn told_to_stop(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stopping| *stopping).await);
+}

@@ -1,0 +1,119 @@
+//! Who is let in, and who is not.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::*;
+use crate::config::{Flags, Host, Settings, TlsFiles};
+use crate::serve;
+
+/// A folder with an authority `ca.pem`, and for each name a certificate of its with the key.
+fn certificates(names: &[&str]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("ca.pem", authority.pem());
+    for name in names {
+        let key = KeyPair::generate().unwrap();
+        let certificate =
+            CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &authority).unwrap();
+        write(&format!("{name}.pem"), certificate.pem());
+        write(&format!("{name}-key.pem"), key.serialize_pem());
+    }
+    folder
+}
+
+fn files(folder: &Path, name: &str) -> TlsFiles {
+    TlsFiles {
+        authorities: folder.join("ca.pem"),
+        certificate: folder.join(format!("{name}.pem")),
+        key: folder.join(format!("{name}-key.pem")),
+    }
+}
+
+/// A server that answers `hello` to whoever gets in.
+fn serving(files: &TlsFiles) -> (SocketAddr, watch::Sender<bool>) {
+    let mut settings = Settings::load(Flags { group: Some("0".into()), ..Flags::default() }).unwrap();
+    settings.hosts = vec![Host::Tcp { name: "127.0.0.1".into(), port: 0 }];
+    let listeners = serve::bind(&settings, Some(server(files).unwrap())).unwrap();
+    let address = listeners[0].local_address().unwrap();
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(serve::serve(listeners, Router::new().route("/", get(|| async { "hello" })), stopping));
+    (address, stop)
+}
+
+async fn ask(address: SocketAddr, config: Arc<ClientConfig>) -> std::io::Result<String> {
+    let stream = TcpStream::connect(address).await?;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut stream = TlsConnector::from(config).connect(name, stream).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn a_caller_with_a_certificate_of_the_authority_is_answered() {
+    let folder = certificates(&["daemon", "person"]);
+    let (address, _stop) = serving(&files(folder.path(), "daemon"));
+    let answer = ask(address, client(&files(folder.path(), "person")).unwrap()).await.unwrap();
+    assert!(answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_caller_without_a_certificate_is_refused() {
+    let folder = certificates(&["daemon"]);
+    let (address, _stop) = serving(&files(folder.path(), "daemon"));
+    let mut roots = RootCertStore::empty();
+    roots.add(certificates_of(&folder.path().join("ca.pem"))).unwrap();
+    let bare = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    assert!(ask(address, Arc::new(bare)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_caller_with_another_authority_s_certificate_is_refused() {
+    let (ours, theirs) = (certificates(&["daemon"]), certificates(&["stranger"]));
+    let (address, _stop) = serving(&files(ours.path(), "daemon"));
+    let mut stranger = files(theirs.path(), "stranger");
+    stranger.authorities = ours.path().join("ca.pem");
+    assert!(ask(address, client(&stranger).unwrap()).await.is_err());
+}
+
+#[test]
+fn a_file_that_can_not_be_used_is_named() {
+    let folder = certificates(&["daemon"]);
+    let good = files(folder.path(), "daemon");
+    let empty = folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    for (wrong, named) in [
+        (TlsFiles { key: "/nowhere/key.pem".into(), ..good.clone() }, "/nowhere/key.pem"),
+        (TlsFiles { authorities: empty.clone(), ..good.clone() }, "empty.pem: there is no certificate"),
+        (TlsFiles { certificate: empty.clone(), ..good.clone() }, "empty.pem: there is no certificate"),
+        (TlsFiles { key: folder.path().join("ca.pem"), ..good.clone() }, "ca.pem"),
+    ] {
+        let refusal = server(&wrong).unwrap_err().to_string();
+        assert!(refusal.contains(named), "{refusal}");
+    }
+}
+
+fn certificates_of(path: &Path) -> CertificateDer<'static> {
+    super::certificates(path).unwrap().remove(0)
+}

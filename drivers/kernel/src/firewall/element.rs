@@ -1,0 +1,316 @@
+//! Elements of the sets and maps: what the firewall's resources come to. Pure.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use trestle_core::name::IfName;
+use trestle_core::port::{PortRange, Protocol};
+use trestle_core::resource::{FirewallNetwork, Inside, PublishedPort, Resource};
+
+use super::attribute::Attributes;
+use super::expression::verdict_data;
+use super::set::{Set, Type};
+use super::statement::{Chain, Family, Verdict};
+use super::uapi::*;
+
+/// An element: at most one has the same set and key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Element {
+    /// Where it stands.
+    pub set: Set,
+    /// Its key.
+    pub key: Vec<Part>,
+    /// What it bears.
+    pub value: Value,
+}
+
+/// A part of a key or value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// An address.
+    Address(IpAddr),
+    /// Every address of a family; in interval sets.
+    Every(Family),
+    /// A transport protocol.
+    Protocol(Protocol),
+    /// A port.
+    Port(u16),
+    /// Ports from first to last; in interval sets.
+    Ports(PortRange),
+    /// A link.
+    Link(IfName),
+    /// A family.
+    Family(Family),
+}
+
+/// What an element bears beside its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Value {
+    /// Nothing.
+    Nothing,
+    /// A verdict.
+    Verdict(Verdict),
+    /// These.
+    Parts(Vec<Part>),
+}
+
+/// Whether a resource is the firewall's.
+pub(super) fn is_firewall(resource: &Resource) -> bool {
+    matches!(
+        resource,
+        Resource::FirewallBase
+            | Resource::FirewallNetwork(_)
+            | Resource::PublishedPort(_)
+            | Resource::Hairpin(_)
+            | Resource::MasqueradedUdp(_)
+    )
+}
+
+/// The resource as a person would name it.
+pub(super) fn label(resource: &Resource) -> String {
+    match resource {
+        Resource::FirewallNetwork(it) => format!("firewall of network link {}", it.bridge),
+        Resource::PublishedPort(it) => match it.address {
+            None => format!("port {}/{}", it.host, it.protocol),
+            Some(IpAddr::V4(address)) => format!("port {address}:{}/{}", it.host, it.protocol),
+            Some(IpAddr::V6(address)) => format!("port [{address}]:{}/{}", it.host, it.protocol),
+        },
+        Resource::Hairpin(it) => format!("hairpin of {}", it.address),
+        Resource::MasqueradedUdp(it) => format!("masqueraded UDP to {}", it.address),
+        _ => "firewall".to_owned(),
+    }
+}
+
+/// The elements that a resource comes to; none for what is not the firewall's.
+pub(super) fn elements(resource: &Resource) -> Vec<Element> {
+    match resource {
+        Resource::FirewallNetwork(it) => network(it),
+        Resource::PublishedPort(it) => port(it),
+        Resource::Hairpin(it) => {
+            let set = of_family(it.address, Set::Hairpin4, Set::Hairpin6);
+            vec![element(set, vec![Part::Address(it.address), Part::Address(it.address)], Value::Nothing)]
+        }
+        Resource::MasqueradedUdp(it) => {
+            let set = of_family(it.address, Set::MasqueradedUdp4, Set::MasqueradedUdp6);
+            vec![element(set, vec![Part::Address(it.address)], Value::Nothing)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn element(set: Set, key: Vec<Part>, value: Value) -> Element {
+    Element { set, key, value }
+}
+
+fn of_family<T>(address: IpAddr, v4: T, v6: T) -> T {
+    if address.is_ipv4() { v4 } else { v6 }
+}
+
+fn network(it: &FirewallNetwork) -> Vec<Element> {
+    let link = || Part::Link(it.bridge.clone());
+    let within = match it.inside {
+        Inside::Open => Verdict::Accept,
+        Inside::PublishedOnly => Verdict::Goto(Chain::PublishedOnly),
+    };
+    let mut elements = vec![
+        element(Set::Bridges, vec![link()], Value::Nothing),
+        element(Set::Inside, vec![link(), link()], Value::Verdict(within)),
+    ];
+    match it.internal {
+        true => {
+            elements.push(element(Set::Leaving, vec![link()], Value::Verdict(Verdict::Drop)));
+            elements.push(element(Set::Entering, vec![link()], Value::Verdict(Verdict::Drop)));
+        }
+        false => {
+            let published = Value::Verdict(Verdict::Goto(Chain::PublishedOnly));
+            elements.push(element(Set::Entering, vec![link()], published));
+            for (family, masquerade) in [(Family::V4, it.masquerade_v4), (Family::V6, it.masquerade_v6)] {
+                if masquerade {
+                    let out = Value::Verdict(Verdict::Goto(Chain::MasqueradeOut));
+                    elements.push(element(Set::Outgoing, vec![Part::Family(family), link()], out));
+                }
+            }
+        }
+    }
+    if !it.filter_bridged {
+        elements.push(element(Set::Unfiltered, vec![link(), link()], Value::Nothing));
+    }
+    elements
+}
+
+fn port(it: &PublishedPort) -> Vec<Element> {
+    let targets = [(Family::V4, it.to_v4.map(IpAddr::V4)), (Family::V6, it.to_v6.map(IpAddr::V6))];
+    let mut elements = Vec::new();
+    for (family, target) in targets {
+        let Some(target) = target.filter(|target| it.address.is_none_or(|at| at.is_ipv4() == target.is_ipv4())) else {
+            continue;
+        };
+        let at = it.address.filter(|at| !at.is_unspecified());
+        match it.host == it.container && it.host.count() > 1 {
+            true => {
+                let at = at.map_or(Part::Every(family), Part::Address);
+                let key = vec![at, Part::Protocol(it.protocol), Part::Ports(it.host)];
+                let set = of_family(target, Set::Ranges4, Set::Ranges6);
+                elements.push(element(set, key, Value::Parts(vec![Part::Address(target)])));
+            }
+            false => {
+                let set = match at {
+                    Some(_) => of_family(target, Set::Ports4, Set::Ports6),
+                    None => of_family(target, Set::AnyPorts4, Set::AnyPorts6),
+                };
+                for (host, container) in it.host.ports().zip(it.container.ports()) {
+                    let mut key = Vec::with_capacity(3);
+                    key.extend(at.map(Part::Address));
+                    key.extend([Part::Protocol(it.protocol), Part::Port(host)]);
+                    let value = vec![Part::Address(target), Part::Port(container)];
+                    elements.push(element(set, key, Value::Parts(value)));
+                }
+            }
+        }
+    }
+    elements
+}
+
+impl Element {
+    /// Its key in the kernel's bytes.
+    pub(super) fn key_bytes(&self) -> Vec<u8> {
+        joined(&self.key, Part::low)
+    }
+
+    /// The upper end of its key, in interval sets.
+    pub(super) fn key_end_bytes(&self) -> Option<Vec<u8>> {
+        self.set.definition().interval.then(|| joined(&self.key, Part::high))
+    }
+
+    /// Writes it into a list of elements; without its value where it shall be removed.
+    pub(super) fn write(&self, with_value: bool, list: &mut Attributes<'_>) {
+        list.nest(NFTA_LIST_ELEM, |it| self.write_inside(with_value, it));
+    }
+
+    /// Writes what stands in such an element.
+    pub(super) fn write_inside(&self, with_value: bool, it: &mut Attributes<'_>) {
+        it.nest(NFTA_SET_ELEM_KEY, |data| data.bytes(NFTA_DATA_VALUE, &self.key_bytes()));
+        if let Some(end) = self.key_end_bytes() {
+            it.nest(NFTA_SET_ELEM_KEY_END, |data| data.bytes(NFTA_DATA_VALUE, &end));
+        }
+        if with_value {
+            self.write_value(it);
+        }
+    }
+
+    fn write_value(&self, it: &mut Attributes<'_>) {
+        match &self.value {
+            Value::Nothing => {}
+            Value::Verdict(verdict) => it.nest(NFTA_SET_ELEM_DATA, |data| verdict_data(*verdict, data)),
+            Value::Parts(parts) => {
+                it.nest(NFTA_SET_ELEM_DATA, |data| data.bytes(NFTA_DATA_VALUE, &joined(parts, Part::low)));
+            }
+        }
+    }
+}
+
+fn joined(parts: &[Part], bytes: impl Fn(&Part, &mut Vec<u8>)) -> Vec<u8> {
+    let mut all = Vec::with_capacity(parts.len() * 8);
+    for part in parts {
+        bytes(part, &mut all);
+        if parts.len() > 1 {
+            all.resize(all.len().next_multiple_of(4), 0);
+        }
+    }
+    all
+}
+
+impl Part {
+    fn low(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Address(IpAddr::V4(address)) => into.extend(address.octets()),
+            Self::Address(IpAddr::V6(address)) => into.extend(address.octets()),
+            Self::Every(Family::V4) => into.extend([0; 4]),
+            Self::Every(Family::V6) => into.extend([0; 16]),
+            Self::Protocol(protocol) => into.push(*protocol as u8),
+            Self::Port(port) => into.extend(port.to_be_bytes()),
+            Self::Ports(ports) => into.extend(ports.first().to_be_bytes()),
+            Self::Link(name) => {
+                let mut padded = [0; 16];
+                padded[..name.as_str().len()].copy_from_slice(name.as_str().as_bytes());
+                into.extend(padded);
+            }
+            Self::Family(family) => into.push(family.number()),
+        }
+    }
+
+    fn high(&self, into: &mut Vec<u8>) {
+        match self {
+            Self::Every(Family::V4) => into.extend([255; 4]),
+            Self::Every(Family::V6) => into.extend([255; 16]),
+            Self::Ports(ports) => into.extend(ports.last().to_be_bytes()),
+            single => single.low(into),
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Every(Family::V4) => f.write_str("0.0.0.0/0"),
+            Self::Every(Family::V6) => f.write_str("::/0"),
+            Self::Protocol(protocol) => protocol.fmt(f),
+            Self::Port(port) => port.fmt(f),
+            Self::Ports(ports) => ports.fmt(f),
+            Self::Link(name) => write!(f, "\"{name}\""),
+            Self::Family(family) => family.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&dotted(&self.key))?;
+        match &self.value {
+            Value::Nothing => Ok(()),
+            Value::Verdict(verdict) => write!(f, " : {verdict}"),
+            Value::Parts(parts) => write!(f, " : {}", dotted(parts)),
+        }
+    }
+}
+
+fn dotted(parts: &[Part]) -> String {
+    parts.iter().map(Part::to_string).collect::<Vec<_>>().join(" . ")
+}
+
+/// A key or value of the kernel's, as text, by what its parts are; hexadecimal where it can't be read.
+pub(super) fn readable(types: &[Type], low: &[u8], high: Option<&[u8]>) -> String {
+    let mut at = 0;
+    let mut told = Vec::new();
+    for kind in types {
+        let part = |bytes: &[u8]| bytes.get(at..at + kind.length()).and_then(|it| readable_part(*kind, it));
+        let Some(first) = part(low) else { return format!("{low:02x?}") };
+        told.push(match high.and_then(part).filter(|last| *last != first) {
+            Some(last) => format!("{first}-{last}"),
+            None => first,
+        });
+        at += kind.padded();
+    }
+    told.join(" . ")
+}
+
+fn readable_part(kind: Type, bytes: &[u8]) -> Option<String> {
+    Some(match kind {
+        Type::Address4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?).to_string(),
+        Type::Address6 => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_string(),
+        Type::Protocol => match bytes[0] {
+            6 => Protocol::Tcp.to_string(),
+            17 => Protocol::Udp.to_string(),
+            132 => Protocol::Sctp.to_string(),
+            other => other.to_string(),
+        },
+        Type::Port => u16::from_be_bytes(bytes.try_into().ok()?).to_string(),
+        Type::Link => format!("{:?}", String::from_utf8_lossy(bytes).trim_end_matches('\0')),
+        Type::Family => match bytes[0] {
+            NFPROTO_IPV4 => Family::V4.to_string(),
+            NFPROTO_IPV6 => Family::V6.to_string(),
+            other => other.to_string(),
+        },
+    })
+}

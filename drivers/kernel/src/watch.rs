@@ -1,0 +1,245 @@
+//! Who changed what we look after: links as the kernel tells of them, and the firewall.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use netlink_sys::SocketAddr;
+use netlink_sys::protocols::NETLINK_ROUTE;
+use rustix::event::{EventfdFlags, PollFd, PollFlags};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use trestle_core::kernel::Disturbance;
+use trestle_core::name::IfName;
+use trestle_core::resource::{Bridge, Owner, Veth};
+use trestle_core::{Error, Result};
+
+use crate::mark::Instance;
+use crate::netlink::message::{self, Which};
+use crate::netlink::{Link, Socket, observed, split};
+
+/// How much news may wait to be heard; whoever is further behind looks at everything anyway.
+const WAITING: usize = 64;
+
+/// The receive buffer for news, in bytes: a change of a link is told in some 1.5 KiB.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// `RTM_NEWLINK`, `RTM_DELLINK`, `RTMGRP_LINK` (linux/rtnetlink.h).
+const NEW_LINK: u16 = 16;
+const DELETED_LINK: u16 = 17;
+const LINKS: u32 = 1;
+
+/// What links should be like. Whoever changes links holds the lock meanwhile, so that nobody takes a half-made link
+/// for a stranger's work.
+#[derive(Default)]
+pub(crate) struct Expectations(Mutex<BTreeMap<String, Wanted>>);
+
+/// What one link should be like; what is open here is its maker's own affair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    ours: bool,
+    mtu: Option<u32>,
+    master: Option<u32>,
+}
+
+impl Wanted {
+    pub(crate) fn bridge(bridge: &Bridge) -> Self {
+        match bridge.owner {
+            Owner::Us => Self { ours: true, mtu: Some(bridge.mtu), master: None },
+            Owner::User => Self { ours: false, mtu: None, master: None },
+        }
+    }
+
+    /// The bridge by its index: one made anew with the same name has no ports.
+    pub(crate) fn veth(veth: &Veth, bridge: u32) -> Self {
+        Self { ours: true, mtu: Some(veth.mtu), master: Some(bridge) }
+    }
+
+    /// Whether a link is as it should be.
+    fn is_met_by(&self, link: &Link, instance: Instance) -> bool {
+        self.mtu.is_none_or(|mtu| mtu == link.mtu)
+            && self.master.is_none_or(|master| link.master == Some(master))
+            && (!self.ours || (link.up && link.is_live(instance)))
+    }
+}
+
+/// The right to change links, and what they should be like after it.
+pub(crate) struct Changing<'a>(MutexGuard<'a, BTreeMap<String, Wanted>>);
+
+impl Expectations {
+    pub(crate) fn changing(&self) -> Changing<'_> {
+        Changing(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Changing<'_> {
+    pub(crate) fn insert(&mut self, name: &IfName, wanted: Wanted) {
+        self.0.insert(name.as_str().to_owned(), wanted);
+    }
+
+    pub(crate) fn remove(&mut self, name: &IfName) {
+        self.0.remove(name.as_str());
+    }
+
+    /// Whether such a link is in order: as expected, or not ours at all.
+    fn is_fine(&self, name: &str, link: Option<&Link>, instance: Instance) -> bool {
+        match (self.0.get(name), link) {
+            (Some(wanted), Some(link)) => wanted.is_met_by(link, instance),
+            (Some(_), None) => false,
+            // A link of ours under a name of its own: somebody renamed it.
+            (None, Some(link)) => !link.is_live(instance),
+            (None, None) => true,
+        }
+    }
+}
+
+/// The listener's end, and the thread at the other.
+pub(crate) struct Watch {
+    news: tokio::sync::Mutex<mpsc::Receiver<Disturbance>>,
+    stop: OwnedFd,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Listens in the calling thread's namespace from now on.
+    pub(crate) fn start(instance: Instance, expected: Arc<Expectations>) -> Result<Self> {
+        let failed = |cause: io::Error| Error::internal(format!("listening to changes of links: {cause}"));
+        let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).map_err(|cause| failed(cause.into()))?;
+        let stopped = stop.try_clone().map_err(failed)?;
+        let (sender, news) = mpsc::channel(WAITING);
+        let listener = Listener {
+            instance,
+            expected,
+            links: listen().map_err(failed)?,
+            ask: Socket::open()?,
+            sender,
+            untold: false,
+            received: Vec::new(),
+        };
+        let thread = thread::Builder::new().name("trestle-watch".into());
+        let thread = thread.spawn(move || listener.run(&stopped)).map_err(failed)?;
+        Ok(Self { news: news.into(), stop, thread: Some(thread) })
+    }
+
+    /// The next disturbance; `None` when there will be no more.
+    pub(crate) async fn next(&self) -> Option<Disturbance> {
+        self.news.lock().await.recv().await
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Err(cause) = rustix::io::write(&self.stop, &1u64.to_ne_bytes()) {
+            tracing::debug!(%cause, "the watch of links can't be stopped");
+            return;
+        }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the watch of links panicked");
+        }
+    }
+}
+
+fn listen() -> io::Result<netlink_sys::Socket> {
+    let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)?;
+    socket.bind(&SocketAddr::new(0, LINKS))?;
+    socket.set_non_blocking(true)?;
+    Ok(socket)
+}
+
+struct Listener {
+    instance: Instance,
+    expected: Arc<Expectations>,
+    links: netlink_sys::Socket,
+    /// For a second look: what is told may be old.
+    ask: Socket,
+    sender: mpsc::Sender<Disturbance>,
+    /// There was no room for some news; it is told as [`Disturbance::Lost`] when there is.
+    untold: bool,
+    received: Vec<u8>,
+}
+
+impl Listener {
+    fn run(mut self, stop: &OwnedFd) {
+        loop {
+            let patience = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+            let mut ready =
+                [PollFd::new(stop, PollFlags::IN), PollFd::from_borrowed_fd(self.links.as_fd(), PollFlags::IN)];
+            match rustix::event::poll(&mut ready, self.untold.then_some(&patience)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(cause) => return tracing::error!(%cause, "the watch of links ended"),
+            }
+            if !ready[0].revents().is_empty() || self.sender.is_closed() {
+                return;
+            }
+            if self.untold {
+                self.tell(Disturbance::Lost);
+            }
+            while let Some(datagram) = self.receive() {
+                self.hear(&datagram);
+                self.received = datagram;
+            }
+        }
+    }
+
+    fn receive(&mut self) -> Option<Vec<u8>> {
+        let mut buffer = std::mem::take(&mut self.received);
+        buffer.clear();
+        buffer.reserve(64 << 10);
+        match self.links.recv(&mut buffer, 0) {
+            Ok(_) => return Some(buffer),
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+            Err(cause) => {
+                tracing::warn!(%cause, "news of links were lost");
+                self.tell(Disturbance::Lost);
+            }
+        }
+        self.received = buffer;
+        None
+    }
+
+    fn hear(&mut self, mut rest: &[u8]) {
+        while let Ok((header, payload, after)) = split(rest) {
+            if matches!(header.message_type, NEW_LINK | DELETED_LINK)
+                && let Some(link) = Link::glimpse(payload)
+            {
+                let link_now = (header.message_type == NEW_LINK).then_some(&link);
+                if !self.expected.changing().is_fine(&link.name, link_now, self.instance) {
+                    self.look_again(&link.name);
+                }
+            }
+            rest = after;
+        }
+    }
+
+    /// What was told may be the middle of a change of ours. Nobody changes links while we look.
+    fn look_again(&mut self, name: &str) {
+        let expected = self.expected.clone();
+        let expected = expected.changing();
+        let answers = self.ask.batch(&[&message::get_link(Which::Name(name))]);
+        let fine = match &answers {
+            Ok(answers) => {
+                let link = answers.first().and_then(observed::link);
+                expected.is_fine(name, link.as_ref(), self.instance)
+            }
+            Err(error) => {
+                tracing::warn!(%error, name, "a changed link can't be looked at");
+                false
+            }
+        };
+        drop(expected);
+        if !fine {
+            self.tell(Disturbance::Link { name: name.to_owned() });
+        }
+    }
+
+    fn tell(&mut self, news: Disturbance) {
+        let lost = news == Disturbance::Lost;
+        match self.sender.try_send(news) {
+            Ok(()) => self.untold &= !lost,
+            Err(TrySendError::Full(_)) => self.untold = true,
+            Err(TrySendError::Closed(_)) => {}
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What lies on the links of one namespace: addresses, routes, rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use netlink_packet_route::AddressFamily;
+use trestle_core::error::Error;
+use trestle_core::mac::MacAddress;
+use trestle_core::name::IfName;
+use trestle_core::resource::{Address, Namespace, Owner, Resource, Route, SourceRule, Veth};
+use trestle_core::{Doing, Plan, Result};
+
+use super::Worker;
+use super::links::{GONE, NO_IPV6, look};
+use super::steps::{Step, set_up, tear_down, try_each};
+use crate::mark::PROTOCOL;
+use crate::netlink::message::{self, Which};
+use crate::netlink::observed::{SeenAddress, SeenRoute};
+use crate::netlink::{Link, Socket};
+use crate::told::Told;
+
+/// Everything of one namespace that is to be made or changed.
+#[derive(Default)]
+pub(super) struct Inside<'a> {
+    pub(super) loopback: Option<&'a Resource>,
+    pub(super) peers: Vec<&'a Veth>,
+    pub(super) addresses: Vec<&'a Address>,
+    pub(super) routes: Vec<&'a Route>,
+    /// Routes that stand already, with other values.
+    pub(super) rerouted: Vec<&'a Route>,
+    pub(super) rules: Vec<&'a SourceRule>,
+    /// Rules that stand already, as they were and as they shall be.
+    pub(super) reordered: Vec<(&'a SourceRule, &'a SourceRule)>,
+}
+
+/// Everything of one namespace that is to go.
+#[derive(Default)]
+pub(super) struct Outgoing<'a> {
+    pub(super) peers: Vec<&'a Veth>,
+    pub(super) addresses: Vec<&'a Address>,
+    pub(super) routes: Vec<&'a Route>,
+    pub(super) rules: Vec<&'a SourceRule>,
+}
+
+/// It is there already.
+const THERE: &[i32] = &[libc::EEXIST];
+
+/// It, or what it stood on, is not there any more: a route, an address, a link, a table.
+const NOT_THERE: &[i32] =
+    &[libc::ESRCH, libc::EADDRNOTAVAIL, libc::ENODEV, libc::ENOENT, libc::ENETUNREACH, libc::EAFNOSUPPORT];
+
+impl Worker {
+    /// Sets links up, before settings that need them.
+    pub(super) fn open_links(&mut self, namespace: &Namespace, inside: &Inside<'_>) -> Result<()> {
+        let mut steps = Vec::new();
+        if let Some(loopback) = inside.loopback {
+            steps.push(Step::new(message::link_up(Which::Name("lo")), "setting up", loopback));
+        }
+        for veth in &inside.peers {
+            let name = Which::Name(veth.peer.name.as_str());
+            steps.push(Step::new(message::address_generation(name, veth.peer.ipv6), "setting up", *veth).or(NO_IPV6));
+            steps.push(Step::new(message::link_up(name), "setting up", *veth));
+        }
+        match steps.is_empty() {
+            true => Ok(()),
+            false => set_up(self.must_reach(namespace)?, steps),
+        }
+    }
+
+    /// Gives the links of a namespace their addresses, and then the namespace its routes.
+    pub(super) fn address(&mut self, namespace: &Namespace, inside: &Inside<'_>) -> Result<()> {
+        let Inside { addresses, routes, rerouted, rules, reordered, .. } = inside;
+        if addresses.is_empty() && routes.is_empty() && rerouted.is_empty() && rules.is_empty() && reordered.is_empty()
+        {
+            return Ok(());
+        }
+        let instance = self.instance;
+        let socket = self.must_reach(namespace)?;
+        let names = addresses.iter().map(|it| &it.link).chain(routes.iter().chain(rerouted).map(|it| &it.link));
+        let links = look(socket, names)?;
+        let mut steps = Vec::new();
+        for address in addresses {
+            let link = there(&links, &address.link, *address)?;
+            steps.push((
+                Step::new(message::add_address(address, link.index), "adding", *address),
+                Kind::Address(address, link),
+            ));
+        }
+        for route in routes {
+            let link = there(&links, &route.link, *route)?;
+            steps.push((Step::new(message::add_route(route, link.index), "adding", *route), Kind::Route(route, link)));
+        }
+        let (plain, kinds): (Vec<Step<'_>>, Vec<Kind<'_>>) = steps.into_iter().unzip();
+        for (failure, kind) in try_each(socket, &plain)?.into_iter().zip(kinds) {
+            match (failure, kind) {
+                (None, _) => {}
+                (Some((libc::EEXIST, _)), Kind::Address(address, link)) if !link.is_ours(instance) => {
+                    confirm_address(socket, address, link.index)?;
+                }
+                (Some((libc::EEXIST, _)), Kind::Address(..)) => {}
+                (Some((libc::EEXIST, _)), Kind::Route(route, link)) => take_over_route(socket, route, link.index)?,
+                (Some((_, error)), _) => return Err(error),
+            }
+        }
+        for route in rerouted {
+            take_over_route(socket, route, there(&links, &route.link, *route)?.index)?;
+        }
+        let mut steps: Vec<Step<'_>> =
+            rules.iter().map(|it| Step::new(message::add_rule(it), "adding", *it).or(THERE)).collect();
+        for (before, after) in reordered {
+            steps.push(Step::new(message::add_rule(after), "changing", *after).or(THERE));
+            steps.push(Step::new(message::delete_rule(before), "changing", *before).or(NOT_THERE));
+        }
+        set_up(socket, steps)
+    }
+
+    /// Takes away what is to go of a namespace. Where the namespace itself is gone, so is all of it.
+    pub(super) fn withdraw(&mut self, namespace: &Namespace, outgoing: &Outgoing<'_>) -> Vec<Error> {
+        let instance = self.instance;
+        let socket = match self.socket(namespace) {
+            Ok(Some(socket)) => socket,
+            Ok(None) => return Vec::new(),
+            Err(error) => return vec![error],
+        };
+        match withdraw_steps(socket, outgoing, |link| link.is_ours(instance)) {
+            Ok(steps) => tear_down(socket, steps),
+            Err(error) => vec![error],
+        }
+    }
+
+    /// Tells the neighbours of new addresses. Best effort: without it they find out by themselves, later.
+    pub(super) fn announce(&mut self, addresses: &[&Address], to: &Plan) {
+        let owners: Vec<(&Address, &IfName, MacAddress)> = addresses.iter().filter_map(|it| owner(it, to)).collect();
+        let Ok(bridges) = look(&mut self.host, owners.iter().map(|(_, bridge, _)| *bridge)) else { return };
+        let mut corrections = Vec::new();
+        for (address, bridge, mac) in &owners {
+            let Some(bridge) = bridges.get(bridge.as_str()) else { continue };
+            corrections.push(message::correct_neighbour(bridge.index, address.address.addr(), *mac));
+            self.announcer.announce(bridge.index, address.address.addr(), *mac);
+        }
+        if let Err(error) = self.host.batch(&corrections.iter().collect::<Vec<_>>()) {
+            tracing::debug!(%error, "the host's own neighbours could not be corrected");
+        }
+    }
+
+    fn must_reach(&mut self, namespace: &Namespace) -> Result<&mut Socket> {
+        match (namespace, self.socket(namespace)?) {
+            (_, Some(socket)) => Ok(socket),
+            (Namespace::At(path), None) => {
+                Err(Error::not_found(format!("there is no network namespace at {}", path.display())))
+            }
+            (Namespace::Host, None) => Err(Error::internal("the host's namespace is gone")),
+        }
+    }
+}
+
+/// Behind which bridge an address is, and whose MAC address goes with it.
+fn owner<'a>(address: &'a Address, plan: &'a Plan) -> Option<(&'a Address, &'a IfName, MacAddress)> {
+    plan.resources().iter().find_map(|resource| match resource {
+        Resource::Veth(it) if it.peer.namespace == address.namespace && it.peer.name == address.link => {
+            Some((address, &it.bridge, it.peer.mac))
+        }
+        Resource::Bridge(it) if it.owner == Owner::Us && it.name == address.link => {
+            (address.namespace == Namespace::Host).then_some((address, &it.name, it.mac))
+        }
+        _ => None,
+    })
+}
+
+enum Kind<'a> {
+    Address(&'a Address, &'a Link),
+    Route(&'a Route, &'a Link),
+}
+
+fn withdraw_steps<'a>(
+    socket: &mut Socket,
+    outgoing: &Outgoing<'a>,
+    ours: impl Fn(&Link) -> bool,
+) -> Result<Vec<Step<'a>>> {
+    let mut steps = Vec::new();
+    for rule in &outgoing.rules {
+        steps.push(Step::new(message::delete_rule(rule), "removing", *rule).or(NOT_THERE));
+    }
+    for route in &outgoing.routes {
+        steps.push(Step::new(message::delete_route(route), "removing", *route).or(NOT_THERE));
+    }
+    let names = outgoing.addresses.iter().map(|it| &it.link).chain(outgoing.peers.iter().map(|it| &it.peer.name));
+    let links = look(socket, names)?;
+    let foreign = links.values().any(|link| !ours(link)) && !outgoing.addresses.is_empty();
+    let marked = if foreign { marked_addresses(socket)? } else { BTreeSet::new() };
+    for address in &outgoing.addresses {
+        let Some(link) = links.get(address.link.as_str()) else { continue };
+        if ours(link) || marked.contains(&(link.index, address.address)) {
+            steps.push(Step::new(message::delete_address(address, link.index), "removing", *address).or(NOT_THERE));
+        }
+    }
+    for veth in &outgoing.peers {
+        let Some(link) = links.get(veth.peer.name.as_str()).filter(|link| ours(link)) else { continue };
+        steps.push(Step::new(message::link_down(Which::Index(link.index)), "cutting off", *veth).or(GONE));
+    }
+    Ok(steps)
+}
+
+fn there<'a>(links: &'a BTreeMap<String, Link>, name: &IfName, of: &dyn Told) -> Result<&'a Link> {
+    links
+        .get(name.as_str())
+        .ok_or_else(|| Error::not_found(format!("there is no link {name}")).doing(format!("adding {}", of.told())))
+}
+
+fn marked_addresses(socket: &mut Socket) -> Result<BTreeSet<(u32, ipnet::IpNet)>> {
+    let all = socket.dump(&message::all_addresses()).doing(|| "listing addresses")?;
+    let seen = all.iter().filter_map(SeenAddress::of);
+    Ok(seen.filter(|it| it.ours).map(|it| (it.link, it.address)).collect())
+}
+
+/// The address is on a stranger's link: fine if we put it there.
+fn confirm_address(socket: &mut Socket, address: &Address, link: u32) -> Result<()> {
+    match marked_addresses(socket)?.contains(&(link, address.address)) {
+        true => Ok(()),
+        false => Err(Error::conflict(format!("{} has it already, and Trestle did not put it there", address.link))
+            .doing(format!("adding {}", address.told()))),
+    }
+}
+
+/// There is a route to that destination: changed in place if it is ours, or if there is none any more.
+fn take_over_route(socket: &mut Socket, route: &Route, link: u32) -> Result<()> {
+    let family = if route.destination.addr().is_ipv6() { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    let routes = socket.dump(&message::all_routes(family)).doing(|| "listing routes")?;
+    let there: Vec<SeenRoute> = routes
+        .iter()
+        .filter_map(SeenRoute::of)
+        .filter(|it| it.table == route.table && it.destination == route.destination.trunc())
+        .collect();
+    let ours = there.iter().any(|it| it.protocol == PROTOCOL);
+    if let Some(rival) = there.first().filter(|_| !ours) {
+        let by = rival.gateway.map(|gateway| format!(" by {gateway}")).unwrap_or_default();
+        return Err(Error::conflict(format!(
+            "there is such a route already{by}, which Trestle did not make (its protocol is {}); remove it",
+            rival.protocol
+        ))
+        .doing(format!("adding {}", route.told())));
+    }
+    set_up(socket, vec![Step::new(message::replace_route(route, link), "changing", route)])
+}

@@ -1,0 +1,41 @@
+//! Everything made so at once: at start, and in repair.
+
+use trestle_core::resource::Resource;
+use trestle_core::{Error, Plan, Result};
+
+use super::Worker;
+use super::replace::is_firewall;
+
+impl Worker {
+    /// See [`trestle_core::kernel::Kernel::restore`]. The firewall goes first: what it lets through is what stood
+    /// before a restart too, and what it guards must not stand open while the links are made.
+    pub(crate) fn restore(&mut self, plans: &[Plan]) -> Vec<Result<()>> {
+        let firewall: Vec<&Resource> = plans.iter().flat_map(Plan::resources).filter(|it| is_firewall(it)).collect();
+        let doors = self.firewall.restore(&firewall);
+        let results = plans.iter().map(|plan| {
+            let links = self.restore_links(plan);
+            match &doors {
+                Err(error) if plan.resources().iter().any(is_firewall) => links.and(Err(again(error))),
+                _ => links,
+            }
+        });
+        let results = results.collect();
+        self.namespaces.settle();
+        results
+    }
+
+    fn restore_links(&mut self, plan: &Plan) -> Result<()> {
+        for resource in plan.resources() {
+            if let Resource::PublishedPort(port) = resource {
+                self.ports.hold_or_remember(port);
+            }
+        }
+        let links: Plan = plan.resources().iter().filter(|it| !is_firewall(it)).cloned().collect();
+        self.set_up(&Plan::new().difference(&links), &links)
+    }
+}
+
+/// The same error for another plan.
+fn again(error: &Error) -> Error {
+    Error::new(error.kind(), error.to_string())
+}

@@ -1,0 +1,8 @@
+//! The kernel layer on the real kernel. Every test host is a network namespace and a mount namespace of its own.
+
+#[path = "../../../../tests/src/contract.rs"]
+#[allow(unreachable_pub, reason = "it is public in the crate that keeps it")]
+mod contract;
+mod host;
+mod links;
+mod real;

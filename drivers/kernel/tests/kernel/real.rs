@@ -1,0 +1,65 @@
+//! The contract of every kernel layer, on the real one.
+
+use std::path::PathBuf;
+
+use trestle_core::kernel::Kernel;
+use trestle_core::name::IfName;
+use trestle_core::resource::{MAIN_TABLE, Namespace, Resource};
+use trestle_kernel::LinuxKernel;
+
+use crate::contract::{Stage, contract};
+use crate::host::{inside, ip, kernel, netns, on_a_host, try_ip};
+
+struct RealStage(LinuxKernel);
+
+impl Stage for RealStage {
+    fn kernel(&self) -> &dyn Kernel {
+        &self.0
+    }
+
+    fn netns(&self, number: u8) -> PathBuf {
+        netns(number)
+    }
+
+    fn link(&self, namespace: &Namespace, name: &IfName) -> Option<u64> {
+        assert_eq!(*namespace, Namespace::Host);
+        let line = try_ip(&format!("-o link show dev {name}")).ok()?;
+        line.split(':').next()?.trim().parse().ok()
+    }
+
+    fn make_strangers_bridge(&self, name: &IfName) {
+        ip(&format!("link add {name} type bridge"));
+    }
+
+    fn remove_strangers_bridge(&self, name: &IfName) {
+        ip(&format!("link del {name}"));
+    }
+
+    fn destroy(&self, resource: &Resource) {
+        match resource {
+            Resource::Loopback(it) => within(&it.namespace, "link set lo down"),
+            Resource::Veth(it) => within(&Namespace::Host, &format!("link del {}", it.name)),
+            Resource::Address(it) => {
+                within(&it.namespace, &format!("address del {} dev {}", it.address, it.link));
+            }
+            Resource::Route(it) => {
+                let table = if it.table == MAIN_TABLE { "main".into() } else { it.table.to_string() };
+                within(&it.namespace, &format!("route del {} table {table}", it.destination));
+            }
+            Resource::SourceRule(it) => within(&it.namespace, &format!("rule del from {} table {}", it.from, it.table)),
+            other => panic!("nobody destroys {other:?} here"),
+        }
+    }
+}
+
+fn within(namespace: &Namespace, command: &str) {
+    match namespace {
+        Namespace::Host => drop(ip(command)),
+        Namespace::At(path) => drop(inside(path, &format!("ip {command}")).unwrap()),
+    }
+}
+
+#[test]
+fn linux_keeps_the_contract_of_a_kernel_layer() {
+    on_a_host(async || contract(&RealStage(kernel())).await);
+}

@@ -1,0 +1,60 @@
+#!/bin/sh
+# Gets a machine ready to build Trestle and to run its tests and demo. Does nothing where all is there.
+# On Debian and its kin it installs what is missing; elsewhere it says what to install.
+set -eu
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        say "this needs root, and there is no sudo: $*"
+        exit 1
+    fi
+}
+
+# Tools: the program, Debian's package, and what it is for.
+missing=
+need() {
+    command -v "$1" >/dev/null && return
+    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null && return
+    say "$1 is missing ($3)"
+    missing="$missing $2"
+}
+need cc gcc "links programs, and builds the C parts of the TLS library"
+need ip iproute2 "tests lay wires between their hosts with it"
+need nft nftables "tests look at the firewall with it"
+need conntrack conntrack "tests look at the connection tracker with it"
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null; then
+        say "install what Debian calls:$missing"
+        exit 1
+    fi
+    say "installing$missing"
+    as_root apt-get update -q
+    # shellcheck disable=SC2086  # a list of packages
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing libc6-dev
+fi
+
+# Rust: the version that Cargo.toml asks for.
+PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
+found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2 || true)
+oldest=$(printf '%s\n%s\n' "$wanted" "${found:-0}" | sort -V | head -n 1)
+if [ "$oldest" != "$wanted" ]; then
+    say "cargo ${found:-is missing; version} $wanted or newer is needed. Install it with rustup: https://rustup.rs"
+    exit 1
+fi
+
+# Networks whose containers may not talk to each other need br_netfilter, which is never loaded by itself. The
+# machine's own bridges go on as before: what the module would switch on for them is switched off at once.
+if [ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then
+    say "loading the kernel module br_netfilter, without effect on the machine's own bridges"
+    as_root modprobe br_netfilter
+    for family in iptables ip6tables; do
+        echo 0 | as_root tee "/proc/sys/net/bridge/bridge-nf-call-$family" >/dev/null
+    done
+fi

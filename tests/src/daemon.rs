@@ -1,0 +1,315 @@
+//! The daemon as its users have it: the process `trestled`, asked by the command line `trestle`.
+
+use std::env;
+use std::fs;
+use std::net::IpAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde_json::Value;
+use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
+
+use crate::front::{Front, Place, Result};
+use crate::host::Host;
+use crate::landscape::Container;
+use crate::process::Process;
+
+/// The exit code of `trestle verify` when something is not as it should be.
+const AMISS: i32 = 6;
+
+/// A daemon on a host, and its command line.
+pub struct Daemon {
+    host: Arc<Host>,
+    process: Mutex<Option<Process>>,
+}
+
+impl Daemon {
+    /// Starts it, and waits until it says that it is ready.
+    pub fn start(host: &Arc<Host>) -> Self {
+        let daemon = Self { host: host.clone(), process: Mutex::new(None) };
+        daemon.start_again();
+        daemon
+    }
+
+    /// Starts it on what an earlier one left.
+    pub fn start_again(&self) {
+        let process = self.try_start().unwrap_or_else(|printed| panic!("trestled did not start:\n{printed}"));
+        *self.process() = Some(process);
+    }
+
+    /// Starts one more on the same host, with roots of its own, which is expected to be refused; what it printed.
+    pub fn start_rival(&self, roots: &Path) -> std::result::Result<Process, String> {
+        launch(&self.host, &roots.join("data"), &roots.join("run"), "rival")
+    }
+
+    fn try_start(&self) -> std::result::Result<Process, String> {
+        launch(&self.host, &self.host.data_root(), &self.host.exec_root(), "trestled")
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(&self) {
+        self.process().take().expect("it runs").kill();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&self) -> ExitStatus {
+        self.process().take().expect("it runs").stop()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.process().as_ref().expect("it runs").pid()
+    }
+
+    fn process(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
+        self.process.lock().expect("nobody panics with it")
+    }
+
+    /// Runs the command line; what it printed, or what it complained of.
+    pub fn trestle<S: AsRef<str>>(&self, arguments: &[S]) -> Result<String> {
+        let output = self.run(arguments)?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        }
+    }
+
+    fn run<S: AsRef<str>>(&self, arguments: &[S]) -> Result<Output> {
+        let socket = format!("unix://{}", self.host.exec_root().join("trestle.sock").display());
+        let mut command = Command::new(program("trestle"));
+        command.arg("--host").arg(socket).args(arguments.iter().map(AsRef::as_ref));
+        self.host.run(|| command.output()).map_err(|error| format!("running trestle: {error}"))
+    }
+
+    /// All about one object.
+    fn inspect(&self, noun: &str, object: &str) -> Result<Value> {
+        let found = read_json(&self.trestle(&[noun, "inspect", object])?)?;
+        found.get(0).cloned().ok_or_else(|| format!("{noun} {object} is not in {found}"))
+    }
+
+    /// A container that was made by its commands: a sandbox and its endpoint of the same name on a network.
+    pub fn container(&self, name: &str, network: &str) -> Result<Container> {
+        let namespace = self.host.namespace_at(&self.namespace_file(name)?);
+        let place = self.place(&format!("{network}/{name}"), network)?;
+        Ok(Container { name: name.into(), namespace, places: [(network.to_owned(), place)].into() })
+    }
+
+    fn namespace_file(&self, sandbox: &str) -> Result<PathBuf> {
+        let sandbox = self.inspect("sandbox", sandbox)?;
+        let path = sandbox["namespace"].as_str();
+        path.map(PathBuf::from).ok_or_else(|| format!("no namespace in {sandbox}"))
+    }
+
+    /// What an endpoint is like, by `NETWORK/NAME` or id.
+    fn place(&self, endpoint: &str, network: &str) -> Result<Place> {
+        let endpoint = self.inspect("endpoint", endpoint)?;
+        let network = self.inspect("network", network)?;
+        let pools = network["pools"].as_array().into_iter().flatten();
+        Ok(Place {
+            v4: address(&endpoint["ipv4"]).and_then(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            }),
+            v6: address(&endpoint["ipv6"]).and_then(|address| match address {
+                IpAddr::V6(address) => Some(address),
+                IpAddr::V4(_) => None,
+            }),
+            gateways: pools.filter_map(|pool| address(&pool["gateway"])).collect(),
+            interface: endpoint["interface"].as_str().map(str::to_owned),
+            ports: texts(&endpoint["published"]),
+        })
+    }
+}
+
+impl Front for Daemon {
+    fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    fn create_network(&self, request: &NetworkRequest) -> Result<()> {
+        self.trestle(&network_arguments("create", request)).map(drop)
+    }
+
+    fn delete_network(&self, network: &str) -> Result<()> {
+        self.trestle(&["network", "rm", network]).map(drop)
+    }
+
+    fn plan_network(&self, request: &NetworkRequest) -> Result<String> {
+        let mut arguments = network_arguments("create", request);
+        arguments.insert(2, "--dry-run".into());
+        self.trestle(&arguments)
+    }
+
+    fn create_sandbox(&self, name: &str, netns: &NetnsRequest) -> Result<PathBuf> {
+        let mut arguments = vec!["sandbox".to_owned(), "create".into()];
+        match netns {
+            NetnsRequest::Make => {}
+            NetnsRequest::Path(path) => arguments.extend(["--netns".into(), path.display().to_string()]),
+            NetnsRequest::Pid(pid) => arguments.extend(["--pid".into(), pid.to_string()]),
+            NetnsRequest::Host => arguments.push("--host-namespace".into()),
+        }
+        arguments.push(name.into());
+        self.trestle(&arguments)?;
+        self.namespace_file(name)
+    }
+
+    fn delete_sandbox(&self, sandbox: &str) -> Result<()> {
+        self.trestle(&["sandbox", "rm", sandbox]).map(drop)
+    }
+
+    fn connect(&self, sandbox: &str, request: &EndpointRequest) -> Result<Place> {
+        let mut arguments = vec!["connect".to_owned()];
+        let mut flag = |name: &str, value: Option<String>| {
+            arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
+        flag("--name", request.name.as_ref().map(ToString::to_string));
+        flag("--ip", request.v4.map(|address| address.to_string()));
+        flag("--ip6", request.v6.map(|address| address.to_string()));
+        flag("--mac-address", request.mac.map(|mac| mac.to_string()));
+        arguments.extend(request.primary.then(|| "--primary".to_owned()));
+        let mut flag = |name: &str, value: Option<String>| {
+            arguments.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+        };
+        flag("--interface", request.interface.as_ref().map(ToString::to_string));
+        flag("--gw-priority", Some(request.priority.to_string()).filter(|_| request.priority != 0));
+        request.ports.iter().for_each(|port| flag("-p", Some(port.to_string())));
+        request.exposed.iter().for_each(|port| flag("--expose", Some(port.to_string())));
+        arguments.extend([request.network.clone(), sandbox.to_owned()]);
+        self.trestle(&arguments)?;
+        let name = request.name.as_ref().map_or_else(|| sandbox.to_owned(), ToString::to_string);
+        self.place(&format!("{}/{name}", request.network), &request.network)
+    }
+
+    fn disconnect(&self, sandbox: &str, network: &str) -> Result<()> {
+        self.trestle(&["disconnect", network, sandbox]).map(drop)
+    }
+
+    fn publish(&self, endpoint: &str, port: &str) -> Result<Vec<String>> {
+        self.trestle(&["endpoint", "publish", endpoint, port])?;
+        Ok(texts(&self.inspect("endpoint", endpoint)?["published"]))
+    }
+
+    fn unpublish(&self, endpoint: &str, port: &str) -> Result<Vec<String>> {
+        self.trestle(&["endpoint", "unpublish", endpoint, port])?;
+        Ok(texts(&self.inspect("endpoint", endpoint)?["published"]))
+    }
+
+    fn verify(&self) -> Result<Vec<String>> {
+        let output = self.run(&["verify", "--format", "json"])?;
+        if !output.status.success() && output.status.code() != Some(AMISS) {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        }
+        let answer = read_json(&String::from_utf8_lossy(&output.stdout))?;
+        let drifts = answer["drifts"].as_array().ok_or_else(|| format!("no list: {answer}"))?;
+        assert_eq!(output.status.success(), drifts.is_empty(), "the exit code tells whether something is amiss");
+        Ok(drifts.iter().map(ToString::to_string).collect())
+    }
+
+    fn objects(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for noun in ["network", "endpoint", "sandbox"] {
+            let list = read_json(&self.trestle(&[noun, "ls", "--format", "json"])?)?;
+            for object in list.as_array().ok_or_else(|| format!("no list: {list}"))? {
+                let name = object["name"].as_str().unwrap_or_default();
+                names.push(match object["network"]["name"].as_str() {
+                    Some(network) => format!("{noun} {network}/{name}"),
+                    None => format!("{noun} {name}"),
+                });
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// The flags of `trestle network create`, which are docker's.
+fn network_arguments(verb: &str, request: &NetworkRequest) -> Vec<String> {
+    let mut arguments = vec!["network".to_owned(), verb.into(), "--driver".into(), request.driver.clone()];
+    let mut flag = |name: &str, value: String| arguments.extend([name.to_owned(), value]);
+    for pool in &request.pools {
+        flag("--subnet", pool.subnet.to_string());
+        pool.range.iter().for_each(|range| flag("--ip-range", range.to_string()));
+        pool.gateway.iter().for_each(|gateway| flag("--gateway", gateway.to_string()));
+        pool.auxiliary.iter().for_each(|(name, address)| flag("--aux-address", format!("{name}={address}")));
+    }
+    request.options.iter().for_each(|(key, value)| flag("--opt", format!("{key}={value}")));
+    request.labels.iter().for_each(|(key, value)| flag("--label", format!("{key}={value}")));
+    if request.ipv6 {
+        arguments.push("--ipv6".into());
+    }
+    if !request.ipv4 {
+        arguments.push("--ipv4=false".into());
+    }
+    if request.internal {
+        arguments.push("--internal".into());
+    }
+    arguments.push(request.name.to_string());
+    arguments
+}
+
+/// Starts a daemon and waits until it is ready; if it ends before that, what it printed.
+fn launch(host: &Host, data_root: &Path, exec_root: &Path, name: &str) -> std::result::Result<Process, String> {
+    let notify = host.folder().join(format!("{name}.notify"));
+    // A socket of an earlier start may be there.
+    fs::remove_file(&notify).or_else(|_was_not_there| Ok::<(), ()>(())).expect("either way it is gone");
+    let socket = UnixDatagram::bind(&notify).expect("a test's folder can be written");
+    socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time is set");
+    let mut command = Command::new(program("trestled"));
+    command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root);
+    let config = host.folder().join("daemon.json");
+    fs::write(&config, "{}").expect("a test's folder can be written");
+    command.arg("--config-file").arg(config).env("NOTIFY_SOCKET", &notify);
+    command.args(["--log-level", "debug"]).env("RUST_BACKTRACE", "1");
+    let mut process = host.start(command, name);
+    let mut message = [0; 4096];
+    loop {
+        match socket.recv(&mut message) {
+            Ok(length) if String::from_utf8_lossy(&message[..length]).lines().any(|line| line == "READY=1") => {
+                return Ok(process);
+            }
+            _ if !process.is_running() => return Err(process.printed()),
+            _ => {}
+        }
+    }
+}
+
+/// A program of this workspace, built from what it is now.
+pub fn program(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(build).join(name)
+}
+
+/// Builds the programs as the running one was built, and tells their folder: that above the tests' own.
+fn build() -> PathBuf {
+    let itself = env::current_exe().expect("a program can find itself");
+    let folder = itself.ancestors().skip(1).find(|folder| !folder.ends_with("deps")).expect("it is in a folder");
+    if env::var_os("TRESTLE_PROGRAMS_ARE_BUILT").is_some() {
+        return folder.to_owned();
+    }
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--package", "trestle", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    let status = cargo.status().unwrap_or_else(|error| panic!("running cargo: {error}"));
+    assert!(status.success(), "trestled and trestle can't be built");
+    folder.to_owned()
+}
+
+/// An address, with or without the length of a prefix.
+fn address(value: &Value) -> Option<IpAddr> {
+    let text = value.as_str()?;
+    text.parse::<IpNet>().map(|net| net.addr()).or_else(|_| text.parse()).ok()
+}
+
+fn read_json(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| format!("{error} in {text:?}"))
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+}

@@ -1,0 +1,195 @@
+//! Hosts, wires and a front, ready for a scenario.
+//!
+//! ```text
+//! outside ──── wire ──── router, where Trestle runs ──┬── container
+//! 192.0.2.1              192.0.2.2                    └── container
+//! 2001:db8:1::1          2001:db8:1::2
+//! ```
+//! The outside host sends everything that it does not know to the router: it can attack any subnet behind it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
+
+use crate::front::{Front, Place};
+use crate::host::Host;
+use crate::namespace::Namespace;
+use crate::traffic::{Answer, Protocol, Server, ask};
+use crate::wire::{self, End};
+
+/// The addresses of the outside host.
+pub const OUTSIDE: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1))];
+
+/// The addresses of the host where Trestle runs.
+pub const ROUTER: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2))];
+
+/// The loopback addresses.
+pub const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// The protocols that scenarios try.
+pub const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
+
+/// Starts a front on a host.
+pub type Start = fn(&Arc<Host>) -> Arc<dyn Front>;
+
+/// Two hosts, a wire between them, and Trestle on one.
+pub struct Landscape {
+    /// How Trestle is asked.
+    pub front: Arc<dyn Front>,
+    /// The host where it runs.
+    pub router: Arc<Host>,
+    /// A host beyond the wire.
+    pub outside: Host,
+}
+
+impl Landscape {
+    /// Lays it out with an ordinary wire.
+    pub fn new(start: Start) -> Self {
+        Self::with_mtu(start, wire::MTU)
+    }
+
+    /// Lays it out with a wire whose packets may have so many bytes.
+    pub fn with_mtu(start: Start, mtu: u32) -> Self {
+        let (router, outside) = hosts(mtu);
+        Self { front: start(&router), router, outside }
+    }
+
+    /// Makes a network with IPv4 and IPv6.
+    pub fn network(&self, name: &str) {
+        self.network_as(name, |_| {});
+    }
+
+    /// Makes a network with IPv4 and IPv6, and whatever else is wished.
+    pub fn network_as(&self, name: &str, wish: impl FnOnce(&mut NetworkRequest)) {
+        let mut request = network(name);
+        wish(&mut request);
+        self.front.create_network(&request).unwrap_or_else(|error| panic!("network {name}: {error}"));
+    }
+
+    /// Makes a container on a network, with published ports.
+    pub fn container(&self, name: &str, network: &str, ports: &[&str]) -> Container {
+        let path = self.front.create_sandbox(name, &NetnsRequest::Make);
+        let path = path.unwrap_or_else(|error| panic!("sandbox {name}: {error}"));
+        let namespace = self.router.namespace_at(&path);
+        let mut container = Container { name: name.into(), namespace, places: BTreeMap::new() };
+        self.connect(&mut container, network, ports);
+        container
+    }
+
+    /// Puts a container on one more network.
+    pub fn connect(&self, container: &mut Container, network: &str, ports: &[&str]) {
+        self.connect_as(container, network, ports, |_| {});
+    }
+
+    /// Puts a container on one more network, with whatever else is wished.
+    pub fn connect_as(
+        &self,
+        container: &mut Container,
+        network: &str,
+        ports: &[&str],
+        wish: impl FnOnce(&mut EndpointRequest),
+    ) {
+        let mut request = place(network, ports);
+        wish(&mut request);
+        let place = self.front.connect(&container.name, &request);
+        let place = place.unwrap_or_else(|error| panic!("{} on {network}: {error}", container.name));
+        container.places.insert(network.into(), place);
+    }
+
+    /// Takes a container off a network.
+    pub fn disconnect(&self, container: &mut Container, network: &str) {
+        let done = self.front.disconnect(&container.name, network);
+        done.unwrap_or_else(|error| panic!("{} off {network}: {error}", container.name));
+        container.places.remove(network);
+    }
+
+    /// Asks from the outside host.
+    pub fn ask(&self, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
+        ask(self.outside.namespace(), protocol, address, port)
+    }
+
+    /// Asks from the host where Trestle runs.
+    pub fn ask_locally(&self, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
+        ask(self.router.namespace(), protocol, address, port)
+    }
+
+    /// Everything is as it should be.
+    ///
+    /// # Panics
+    /// With what is not.
+    #[track_caller]
+    pub fn nothing_is_amiss(&self) {
+        assert_eq!(self.front.verify(), Ok(Vec::new()));
+    }
+}
+
+/// The hosts of a landscape: the router first.
+pub fn hosts(mtu: u32) -> (Arc<Host>, Host) {
+    let (router, outside) = (Host::new("router"), Host::new("outside"));
+    let [outside_v4, outside_v6, router_v4, router_v6] =
+        [(OUTSIDE[0], 24), (OUTSIDE[1], 64), (ROUTER[0], 24), (ROUTER[1], 64)]
+            .map(|(ip, length)| format!("{ip}/{length}"));
+    wire::lay(
+        End { host: &outside, link: "uplink", addresses: &[&outside_v4, &outside_v6] },
+        End { host: &router, link: "uplink", addresses: &[&router_v4, &router_v6] },
+        mtu,
+    );
+    for (host, ways) in [(&outside, ROUTER), (&router, OUTSIDE)] {
+        host.ip(&format!("route add default via {}", ways[0]));
+        host.ip(&format!("-6 route add default via {}", ways[1]));
+    }
+    (Arc::new(router), outside)
+}
+
+/// A bridge network with IPv4 and IPv6.
+pub fn network(name: &str) -> NetworkRequest {
+    let name = name.try_into().expect("tests name networks rightly");
+    NetworkRequest { ipv6: true, ..NetworkRequest::new(name, "bridge") }
+}
+
+/// A place on a network with published ports.
+pub fn place(network: &str, ports: &[&str]) -> EndpointRequest {
+    let ports = ports.iter().map(|port| port.parse().expect("tests write ports rightly")).collect();
+    EndpointRequest { ports, ..EndpointRequest::on(network) }
+}
+
+/// A container, as far as the network goes.
+pub struct Container {
+    /// The sandbox's name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Where it is, by network.
+    pub places: BTreeMap<String, Place>,
+}
+
+impl Container {
+    /// Starts a server in it, with the container's name.
+    pub fn serve(&self, port: u16) -> Server {
+        Server::start(&self.namespace, &self.name, port)
+    }
+
+    /// Asks from in here.
+    pub fn ask(&self, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
+        ask(&self.namespace, protocol, address, port)
+    }
+
+    /// Its addresses on a network, IPv4 first.
+    pub fn addresses(&self, network: &str) -> [IpAddr; 2] {
+        let place = &self.places[network];
+        let addresses = (place.v4.map(IpAddr::from), place.v6.map(IpAddr::from));
+        match addresses {
+            (Some(v4), Some(v6)) => [v4, v6],
+            _ => panic!("{} lacks an address on {network}: {place:?}", self.name),
+        }
+    }
+
+    /// The addresses of the host on a network, IPv4 first.
+    pub fn gateways(&self, network: &str) -> Vec<IpAddr> {
+        self.places[network].gateways.clone()
+    }
+}

@@ -1,0 +1,52 @@
+//! What Trestle promises, shown from outside: a test's name is the promise.
+//!
+//! A scenario that makes sense on every front is played on each: through the library, and through the daemon and its
+//! command line.
+
+use std::sync::Arc;
+
+use trestle_tests::daemon::Daemon;
+use trestle_tests::front::Front;
+use trestle_tests::host::Host;
+use trestle_tests::landscape::{Landscape, Start};
+use trestle_tests::library::Library;
+use trestle_tests::privileges;
+
+/// Makes each scenario a test for every front.
+macro_rules! on_every_front {
+    ($($scenario:ident),+ $(,)?) => {
+        mod library {
+            $(#[test] fn $scenario() { crate::play(crate::library, super::$scenario) })+
+        }
+        mod daemon {
+            $(#[test] fn $scenario() { crate::play(crate::daemon, super::$scenario) })+
+        }
+    };
+}
+
+mod addresses;
+mod conflicts;
+mod crash;
+mod gateways;
+mod import_rule;
+mod instances;
+mod isolation;
+mod links;
+mod loopback;
+mod nothing_left;
+mod publish;
+mod published;
+mod repair;
+mod same_network;
+
+fn play(start: Start, scenario: fn(&Landscape)) {
+    privileges::obtain(|| scenario(&Landscape::new(start)));
+}
+
+fn library(host: &Arc<Host>) -> Arc<dyn Front> {
+    Arc::new(Library::start(host))
+}
+
+fn daemon(host: &Arc<Host>) -> Arc<dyn Front> {
+    Arc::new(Daemon::start(host))
+}
