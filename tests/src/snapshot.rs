@@ -23,7 +23,8 @@ impl Snapshot {
         lines.extend(list(namespace, "-d link show").iter().map(link));
         for entry in list(namespace, "address show") {
             let name = text(&entry, "ifname");
-            let addresses = entry["addr_info"].as_array().into_iter().flatten();
+            let addresses =
+                entry["addr_info"].as_array().into_iter().flatten().filter(|it| !is_kernels_own(it, "local"));
             lines.extend(addresses.map(|it| format!("address {name}: {}", kept(it, &ADDRESS))));
         }
         for family in ["-4", "-6"] {
@@ -79,6 +80,14 @@ impl Snapshot {
     }
 }
 
+/// Whether it is about IPv6 within a link alone: the kernel makes these as soon as it notices that a link has a
+/// carrier, and takes them away with the link, which is in the snapshot.
+fn is_kernels_own(value: &Value, field: &str) -> bool {
+    let address = text(value, field);
+    (address.starts_with("fe80::") || address.starts_with("ff00::/8") || address == "multicast")
+        && matches!(text(value, "protocol"), "" | "kernel" | "kernel_ll")
+}
+
 /// The fields of a link that somebody decided.
 const LINK: [&str; 7] = ["ifname", "mtu", "master", "address", "group", "inet6_addr_gen_mode", "ifalias"];
 
@@ -87,11 +96,13 @@ const ADDRESS: [&str; 5] = ["family", "local", "prefixlen", "scope", "protocol"]
 
 fn link(link: &Value) -> String {
     let mut flags: Vec<&str> = link["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    // What the kernel notices by and by is no difference.
+    flags.retain(|flag| !["LOWER_UP", "NO-CARRIER"].contains(flag));
     flags.sort_unstable();
     let info = &link["linkinfo"];
     let mut line = format!("link {}: {}", text(link, "ifname"), kept(link, &LINK));
     let bridge = kept(&info["info_data"], &["nf_call_iptables", "nf_call_ip6tables", "stp_state", "vlan_filtering"]);
-    let port = kept(&info["info_slave_data"], &["state", "hairpin", "isolated"]);
+    let port = kept(&info["info_slave_data"], &["hairpin", "isolated"]);
     write!(line, " {} {bridge} {port} {}", text(info, "info_kind"), flags.join(",")).expect("a string takes text");
     line
 }

@@ -9,11 +9,17 @@ use trestle_tests::{host::Host, privileges};
 
 on_every_front!(whatever_is_removed_leaves_nothing, a_failed_attach_leaves_nothing);
 
-fn whatever_is_removed_leaves_nothing(land: &Landscape) {
-    // The first network brings what all share, and leaves it.
+/// The first network and the first sandbox bring what all share, and leave it.
+fn after_the_first(land: &Landscape) -> Snapshot {
     land.network("first");
+    land.container("first", "first", &[]);
+    land.front.delete_sandbox("first").unwrap();
     land.front.delete_network("first").unwrap();
-    let before = Snapshot::of_host(&land.router);
+    Snapshot::of_host(&land.router)
+}
+
+fn whatever_is_removed_leaves_nothing(land: &Landscape) {
+    let before = after_the_first(land);
     land.network("front");
     land.network_as("vault", |request| request.internal = true);
     let mut web = land.container("web", "front", &["8080:80/tcp", "8080:80/udp", "9000-9009:9000-9009/tcp", "53/udp"]);
@@ -59,9 +65,7 @@ fn a_failed_attach_leaves_nothing(land: &Landscape) {
 fn five_hundred_attachments_in_parallel_leave_nothing() {
     privileges::obtain(|| {
         let land = Landscape::new(crate::library);
-        land.network("first");
-        land.front.delete_network("first").unwrap();
-        let before = Snapshot::of_host(&land.router);
+        let before = after_the_first(&land);
         land.network("front");
         thread::scope(|scope| {
             for worker in 0..20 {
