@@ -3,12 +3,14 @@
 //! | to find | look in |
 //! |---|---|
 //! | the least | [`floor`], its messages in [`netlink`] |
+//! | Trestle within this process | [`library`] |
 //! | table and file | [`report`] |
 //!
 //! The contestants take turns, so that whatever else the machine does falls on all of them alike: trust the ratios of
 //! one run, not the times of two. Each attach is undone, and its debris gone, before the next one starts.
 
 mod floor;
+mod library;
 mod netlink;
 mod report;
 
@@ -20,6 +22,7 @@ use std::time::Duration;
 use trestle_tests::privileges;
 
 use floor::Floor;
+use library::InProcess;
 use report::Samples;
 
 /// Rounds that count, unless the command line says another number.
@@ -27,6 +30,12 @@ const ROUNDS: usize = 200;
 
 /// Rounds that don't, before them: caches fill, modules load.
 const WARM_UP: usize = 20;
+
+/// The network that every container is attached to.
+pub(crate) const NETWORK: &str = "front";
+
+/// The port that every container publishes.
+pub(crate) const PORT: &str = "8080:80/tcp";
 
 /// How long the kernel is left alone after an attach was undone. It frees namespaces in the background, and holds the
 /// lock of all links meanwhile.
@@ -49,7 +58,7 @@ fn main() -> ExitCode {
         return again_in_user_namespace();
     }
     let rounds = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
-    let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(Floor::new())];
+    let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(Floor::new()), Box::new(InProcess::new())];
     let mut times = vec![Vec::new(); contestants.len()];
     for round in 0..WARM_UP + rounds {
         for (contestant, times) in contestants.iter_mut().zip(&mut times) {
