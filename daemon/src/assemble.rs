@@ -16,6 +16,9 @@ use trestle_core::store::Store;
 use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_core::{Doing, Error, Plan, Result};
 use trestle_ipam::{AddressPool, DefaultIpam, DefaultPools, NullIpam};
+use trestle_kernel::LinuxKernel;
+use trestle_kernel::mark::Instance;
+use trestle_store::EmbeddedStore;
 
 use crate::config::Settings;
 
@@ -24,14 +27,25 @@ use crate::config::Settings;
 /// # Errors
 /// `Conflict` names the controller that looks after this network namespace already, or the store.
 pub async fn controller(settings: &Settings) -> Result<Controller> {
-    let instance = 0;
-    let _ = (settings, instance);
-    Err(Error::unsupported("this build has no kernel layer yet"))
+    let trestle_kernel::Stamp { boot_id, netns_cookie } = trestle_kernel::stamp()?;
+    let store = EmbeddedStore::open(trestle_store::Options {
+        data_root: settings.data_root.clone(),
+        exec_root: settings.exec_root.clone(),
+        stamp: trestle_store::Stamp { boot_id, netns_cookie },
+    });
+    let store = store.await?;
+    let instance = store.instance();
+    let kernel = LinuxKernel::open(trestle_kernel::Options {
+        instance: Instance::new(instance),
+        netns_folder: settings.exec_root.join("netns"),
+        description: settings.data_root.display().to_string(),
+    })?;
+    assemble(settings, Arc::new(kernel), Arc::new(store), instance).await
 }
 
 /// A plan as the lines that a person would type.
 pub fn script(plan: &Plan) -> String {
-    format!("{plan:#?}")
+    trestle_kernel::script::render(plan)
 }
 
 /// Puts the rest around a kernel and a store.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use records::*;
-use trestle_core::endpoint::Lifetime::Explicit;
+use trestle_core::endpoint::Lifetime::{Attachment, Explicit};
 use trestle_core::error::{Error, ErrorKind, Result};
 use trestle_core::store::{Record, Revision, Store};
 
@@ -20,6 +20,9 @@ use crate::{EmbeddedStore, Options, Stamp};
 /// Tells the child what to do, and where.
 const TASK: &str = "TRESTLE_STORE_TEST_TASK";
 const FOLDER: &str = "TRESTLE_STORE_TEST_FOLDER";
+
+/// Bytes that don't fit where files are kept small.
+const BULK: usize = 3 << 20;
 
 fn options(folder: &Path) -> Options {
     let stamp = Stamp { boot_id: "boot".into(), netns_cookie: 1 };
@@ -82,8 +85,55 @@ async fn the_child_does_its_task() {
                 println!("stands {round}");
             }
         }
+        "fill the disk" => fill_the_disk(folder.as_ref()).await,
         other => panic!("no task {other:?}"),
     }
+}
+
+/// Commits that don't fit fail and change nothing; those that fit go on.
+async fn fill_the_disk(folder: &Path) {
+    let store = open(folder).await;
+    store.commit(&marked(0).each_ref().map(put), &[]).await.unwrap();
+    for round in 1..4 {
+        let before = store.load().await.unwrap();
+        for bulky in [bulky_network(), bulky_endpoint()] {
+            for changes in [vec![put(&bulky)], vec![put(&network(8, 1)), put(&sandbox(9, 1)), put(&bulky)]] {
+                let error = store.commit(&changes, &[]).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Internal);
+                assert_eq!(store.load().await.unwrap(), before);
+            }
+        }
+        store.commit(&marked(round).each_ref().map(put), &[]).await.unwrap();
+    }
+    drop(store);
+    assert_eq!(loaded(&open(folder).await).await, by_key(marked(3)));
+}
+
+fn bulky_network() -> Record {
+    let Record::Network(mut network) = network(6, 1) else { unreachable!("a network") };
+    network.labels.insert("bulk".into(), "x".repeat(BULK));
+    Record::Network(network)
+}
+
+fn bulky_endpoint() -> Record {
+    let Record::Endpoint(mut endpoint) = endpoint(7, Attachment, Some(1)) else { unreachable!("an endpoint") };
+    endpoint.options.insert("bulk".into(), "x".repeat(BULK));
+    Record::Endpoint(endpoint)
+}
+
+#[tokio::test]
+async fn a_commit_that_does_not_fit_on_the_disk_changes_nothing_and_the_next_one_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    // No file may have more than 2 MB (4096 blocks of 512 bytes).
+    let limited = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 4096; exec \"$0\" --exact crash::the_child_does_its_task --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .env(TASK, "fill the disk")
+        .env(FOLDER, folder.path())
+        .output()
+        .unwrap();
+    assert!(limited.status.success(), "{}", String::from_utf8_lossy(&limited.stderr));
+    assert_eq!(loaded(&open(folder.path()).await).await, by_key(marked(3)), "{limited:?}");
 }
 
 #[tokio::test]

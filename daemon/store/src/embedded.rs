@@ -11,7 +11,7 @@ use trestle_core::error::{Doing, Error, Result};
 use trestle_core::store::{Change, Key, Record, Revision, Store};
 
 use crate::pair::{Found, Pair};
-use crate::writer::{Commit, Job, Step, Writer};
+use crate::writer::{self, Commit, Job, Step, Writer};
 
 /// Where the store keeps its files, and for which kernel.
 #[derive(Clone, Debug)]
@@ -72,9 +72,9 @@ impl EmbeddedStore {
         let (opened, outcome) = oneshot::channel();
         let (jobs, waiting) = mpsc::channel();
         let work = move || match open().and_then(|(pair, found)| Ok((Writer::new(pair)?, found))) {
-            Err(cause) => drop(opened.send(Err(cause))),
+            Err(cause) => writer::answer(opened, Err(cause)),
             Ok((writer, found)) => {
-                drop(opened.send(Ok(found)));
+                writer::answer(opened, Ok(found));
                 writer.run(&waiting);
             }
         };

@@ -209,8 +209,8 @@ impl Group<'_> {
 }
 
 /// Answers, if anybody still waits: whoever went away did not take his commit back.
-fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
+pub(crate) fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
     if reply.send(answer).is_err() {
-        tracing::debug!("nobody waits for the outcome of a commit");
+        tracing::debug!("nobody waits for the store's answer");
     }
 }

@@ -246,7 +246,8 @@ async fn a_damaged_runtime_file_is_set_aside_and_begun_anew() {
     };
     let mut damaged = vec![b"not a database".to_vec(), vec![0; 4096]];
     damaged.extend([1, 100, 4096, 5000, whole.len() / 2, whole.len() - 1].map(|length| whole[..length].to_vec()));
-    damaged.extend([0, 70, 200, 4096, 8200].map(|start| {
+    let in_a_record = whole.windows(8).position(|bytes| bytes == b"sandbox5").unwrap();
+    damaged.extend([0, 70, 200, 4096, 8200, in_a_record].map(|start| {
         let mut torn = whole.clone();
         torn[start..start + 64].iter_mut().for_each(|byte| *byte ^= 0xa5);
         torn
@@ -269,8 +270,15 @@ async fn a_damaged_runtime_file_is_set_aside_and_begun_anew() {
 
 #[tokio::test]
 async fn a_damaged_durable_file_is_an_error_that_says_what_to_do_and_is_left_alone() {
-    let damaged: [fn(&mut Vec<u8>); 3] =
-        [|bytes| bytes.truncate(5000), |bytes| *bytes = b"not a database".to_vec(), |bytes| bytes[..512].fill(7)];
+    let damaged: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes.truncate(5000),
+        |bytes| *bytes = b"not a database".to_vec(),
+        |bytes| bytes[..512].fill(7),
+        |bytes| {
+            let in_a_record = bytes.windows(8).position(|bytes| bytes == b"network1").unwrap();
+            bytes[in_a_record] = b'N';
+        },
+    ];
     for damage in damaged {
         let place = Place::new();
         commit(&place.open().await, &[&network(1, 200)]).await;
