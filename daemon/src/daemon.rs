@@ -25,7 +25,7 @@ use crate::{api, assemble, serve, tls};
 /// Runs the daemon until it is told to stop.
 pub fn main(flags: Flags) -> ExitCode {
     let validate = flags.validate;
-    let settings = match Settings::load(flags).and_then(check_files) {
+    let settings = match Settings::load(flags).and_then(check_parts) {
         Ok(settings) => settings,
         Err(faults) => {
             for fault in faults.lines() {
@@ -48,7 +48,10 @@ pub fn main(flags: Flags) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(run(settings)) {
+    let ended = runtime.block_on(run(settings));
+    // What still hangs in a thread of its own may be why the person is impatient.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
@@ -57,12 +60,11 @@ pub fn main(flags: Flags) -> ExitCode {
     }
 }
 
-/// What can be told of the settings' files without starting.
-fn check_files(settings: Settings) -> Result<Settings, String> {
-    match settings.tls.as_ref().map(tls::server) {
-        Some(Err(error)) => Err(error.to_string()),
-        Some(Ok(_)) | None => Ok(settings),
-    }
+/// What can be told of the settings' parts without starting.
+fn check_parts(settings: Settings) -> Result<Settings, String> {
+    settings.tls.as_ref().map(tls::server).transpose().map_err(|error| error.to_string())?;
+    assemble::default_pools(&settings, 0).map_err(|error| error.to_string())?;
+    Ok(settings)
 }
 
 async fn run(settings: Settings) -> Result<()> {
@@ -97,13 +99,13 @@ async fn run(settings: Settings) -> Result<()> {
         // What was asked for by callers who hung up is under way still.
         drop(work.write().await);
     };
-    tokio::select! {
-        () = finish => {}
-        name = signals.next() => tracing::warn!("{name} again: ending at once"),
-    }
+    let finished = tokio::select! {
+        () = finish => Ok(()),
+        name = signals.next() => Err(Error::unavailable(format!("{name} again: ended before everything was finished"))),
+    };
     keeping.abort();
     drop(pidfile);
-    Ok(())
+    finished
 }
 
 fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bool>) -> App {

@@ -4,6 +4,9 @@
 
 mod fixture;
 
+use std::future::{Future, poll_fn};
+use std::task::Poll;
+
 use axum::body::Bytes;
 use axum::http::{Method, StatusCode};
 use fixture::Daemon;
@@ -11,9 +14,11 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
 use trestle::api::model::event::Line;
 use trestle::cli::client::Client;
+use trestle::metrics::Operation;
 
 /// Sends bytes as they are, and reads whatever comes until the daemon has enough.
 async fn raw(daemon: &Daemon, request: &[u8], half_close: bool) -> String {
@@ -211,7 +216,8 @@ async fn a_body_that_is_no_json_too_large_or_half_sent_is_refused() {
 
     let half =
         format!("POST /cnm/v1/networks HTTP/1.1\r\nHost: x\r\n{JSON}Content-Length: 100\r\n\r\n{{\"name\": \"a\"}}");
-    raw(&daemon, half.as_bytes(), true).await;
+    let answer = raw(&daemon, half.as_bytes(), true).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("before it was complete"), "{answer}");
     let chunked =
         format!("POST /cnm/v1/networks HTTP/1.1\r\nHost: x\r\n{JSON}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
     assert!(raw(&daemon, chunked.as_bytes(), false).await.starts_with("HTTP/1.1 400"));
@@ -245,4 +251,21 @@ async fn a_stopped_daemon_has_answered_everything_it_took() {
     drop(daemon.work.write().await);
     assert!(!daemon.socket().exists());
     assert_eq!(daemon.controller.networks().len(), 1);
+}
+
+#[tokio::test]
+async fn work_is_finished_for_a_caller_who_hung_up() {
+    let daemon = Daemon::start().await;
+    let (go, told_to_go) = oneshot::channel::<()>();
+    let (done, finished) = oneshot::channel();
+    let work = async move {
+        told_to_go.await.unwrap();
+        done.send(()).unwrap();
+        Ok(())
+    };
+    let mut call = Box::pin(daemon.app.act(Operation::Repair, work));
+    assert!(poll_fn(|context| Poll::Ready(call.as_mut().poll(context).is_pending())).await);
+    drop(call);
+    go.send(()).unwrap();
+    finished.await.unwrap();
 }

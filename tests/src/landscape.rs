@@ -10,6 +10,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
 
@@ -115,6 +117,19 @@ impl Landscape {
     /// Asks from the host where Trestle runs.
     pub fn ask_locally(&self, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
         ask(self.router.namespace(), protocol, address, port)
+    }
+
+    /// Waits until everything is as it should be: somebody is at it.
+    ///
+    /// # Panics
+    /// With what is not, when half a minute has not been enough.
+    #[track_caller]
+    pub fn all_comes_right(&self) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.front.verify() != Ok(Vec::new()) && Instant::now() < until {
+            thread::yield_now();
+        }
+        self.nothing_is_amiss();
     }
 
     /// Everything is as it should be.

@@ -29,8 +29,9 @@ impl Snapshot {
         }
         for family in ["-4", "-6"] {
             let routes = list(namespace, &format!("{family} route show table all"));
-            lines
-                .extend(routes.iter().map(|route| format!("route {family}: {}", without(route, &["expires", "used"]))));
+            lines.extend(
+                routes.iter().map(|route| format!("route {family}: {}", without(route, &["expires", "used", "flags"]))),
+            );
             let rules = list(namespace, &format!("{family} rule show"));
             lines.extend(rules.iter().map(|rule| format!("rule {family}: {rule}")));
         }
@@ -89,7 +90,7 @@ fn is_kernels_own(value: &Value, field: &str) -> bool {
 }
 
 /// The fields of a link that somebody decided.
-const LINK: [&str; 7] = ["ifname", "mtu", "master", "address", "group", "inet6_addr_gen_mode", "ifalias"];
+const LINK: [&str; 6] = ["address", "mtu", "master", "group", "inet6_addr_gen_mode", "ifalias"];
 
 /// The fields of an address that somebody decided.
 const ADDRESS: [&str; 5] = ["family", "local", "prefixlen", "scope", "protocol"];
@@ -100,7 +101,9 @@ fn link(link: &Value) -> String {
     flags.retain(|flag| !["LOWER_UP", "NO-CARRIER"].contains(flag));
     flags.sort_unstable();
     let info = &link["linkinfo"];
-    let mut line = format!("link {}: {}", text(link, "ifname"), kept(link, &LINK));
+    // A bridge port's own Ethernet address is nobody's decision.
+    let link_fields: &[&str] = if link.get("master").is_some() { &LINK[1..] } else { &LINK };
+    let mut line = format!("link {}: {}", text(link, "ifname"), kept(link, link_fields));
     let bridge = kept(&info["info_data"], &["nf_call_iptables", "nf_call_ip6tables", "stp_state", "vlan_filtering"]);
     let port = kept(&info["info_slave_data"], &["hairpin", "isolated"]);
     write!(line, " {} {bridge} {port} {}", text(info, "info_kind"), flags.join(",")).expect("a string takes text");

@@ -6,7 +6,7 @@ use trestle_core::id::NetworkId;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
 use trestle_core::network::Network;
-use trestle_core::resource::{Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl};
+use trestle_core::resource::{Address, Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl};
 use trestle_core::{Error, Plan, Result};
 
 use super::gateway;
@@ -17,6 +17,8 @@ use crate::label::MTU_RANGE;
 const ETHERNET_MTU: u32 = 1500;
 /// The lowest MTU of a link with IPv6 (RFC 8200, section 5).
 const LOWEST_IPV6_MTU: u32 = 1280;
+/// The address that every bridge of ours with IPv6 has towards its containers; Docker's bridges have it too.
+const LINK_LOCAL: &str = "fe80::1/64";
 
 /// Everything, in the order in which it is made.
 ///
@@ -34,6 +36,7 @@ pub(super) fn plan(network: &Network, facts: &Facts) -> Result<Plan> {
     }
     resources.push(Resource::Bridge(bridge.clone()));
     resources.extend(ipv6_settings(&bridge, facts));
+    resources.extend(link_local(network, &bridge));
     for pool in &network.pools {
         resources.extend(gateway::address(network, pool, &bridge, facts)?);
     }
@@ -184,6 +187,15 @@ fn ipv6_settings(bridge: &Bridge, facts: &Facts) -> Vec<Resource> {
         (Owner::Us, false) if facts.ipv6 => vec![on_bridge("disable_ipv6", "1")],
         (Owner::Us, false) | (Owner::User, _) => Vec::new(),
     }
+}
+
+/// The host asks for a container's Ethernet address from a link-local one. The kernel makes one too, but may not use it
+/// for a second or two, while it looks for a duplicate: so long nobody outside would reach a new network over IPv6.
+fn link_local(network: &Network, bridge: &Bridge) -> Option<Resource> {
+    let address: IpNet = LINK_LOCAL.parse().expect("an address and a prefix length");
+    let is_gateway = network.pools.iter().any(|pool| pool.gateway == Some(address.addr()));
+    let wanted = bridge.owner == Owner::Us && bridge.ipv6 && !is_gateway;
+    wanted.then(|| Resource::Address(Address { namespace: Namespace::Host, link: bridge.name.clone(), address }))
 }
 
 fn traffic(network: &Network, options: &BridgeOptions, bridge: &Bridge) -> FirewallNetwork {

@@ -73,6 +73,7 @@ fn an_ipv6_network_forwards_ipv6_alone() {
         Resource::Bridge(bridge(true)),
         sysctl("net/ipv6/conf/br-0123456789ab/disable_ipv6", "0", None),
         sysctl("net/ipv6/conf/br-0123456789ab/accept_ra", "0", None),
+        address(Namespace::Host, BRIDGE, "fe80::1/64"),
         address(Namespace::Host, BRIDGE, "fd00:1::1/64"),
         Resource::FirewallNetwork(traffic(false, true)),
     ];
@@ -88,6 +89,7 @@ fn a_network_of_both_families_has_both() {
         Resource::Bridge(bridge(true)),
         sysctl("net/ipv6/conf/br-0123456789ab/disable_ipv6", "0", None),
         sysctl("net/ipv6/conf/br-0123456789ab/accept_ra", "0", None),
+        address(Namespace::Host, BRIDGE, "fe80::1/64"),
         address(Namespace::Host, BRIDGE, "10.1.0.1/24"),
         address(Namespace::Host, BRIDGE, "fd00:1::1/64"),
         sysctl("net/ipv4/conf/br-0123456789ab/route_localnet", "1", None),
@@ -97,12 +99,22 @@ fn a_network_of_both_families_has_both() {
 }
 
 #[test]
+fn a_link_local_gateway_is_the_bridge_s_only_link_local_address() {
+    let mut network = network(&["fe80::/64"], &[]);
+    network.pools[0].gateway = Some("fe80::1".parse().unwrap());
+    let plan = create(&network, &host()).unwrap();
+    let addresses = plan.resources().iter().filter(|it| matches!(it, Resource::Address(_)));
+    assert_eq!(addresses.collect::<Vec<_>>(), [&address(Namespace::Host, BRIDGE, "fe80::1/64")]);
+}
+
+#[test]
 fn an_internal_network_neither_forwards_nor_masquerades_nor_opens_the_loopback() {
     let expected = vec![
         Resource::FirewallBase,
         Resource::Bridge(bridge(true)),
         sysctl("net/ipv6/conf/br-0123456789ab/disable_ipv6", "0", None),
         sysctl("net/ipv6/conf/br-0123456789ab/accept_ra", "0", None),
+        address(Namespace::Host, BRIDGE, "fe80::1/64"),
         address(Namespace::Host, BRIDGE, "10.1.0.1/24"),
         address(Namespace::Host, BRIDGE, "fd00:1::1/64"),
         Resource::FirewallNetwork(FirewallNetwork { internal: true, ..traffic(false, false) }),

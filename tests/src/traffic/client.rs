@@ -121,7 +121,7 @@ pub struct Caller(UdpSocket);
 impl Caller {
     /// Makes one in a namespace.
     pub fn new(from: &Namespace, target: SocketAddr) -> Self {
-        Self(from.run(|| udp(None, target)))
+        Self(from.run(|| udp(None, target)).unwrap_or_else(|answer| panic!("calling {target}: {answer:?}")))
     }
 
     /// Asks once, and tells what came back at once.
@@ -162,7 +162,10 @@ fn greeting(stream: &TcpStream) -> Answer {
 }
 
 fn ask_udp(own: Option<IpAddr>, target: SocketAddr) -> Answer {
-    ask_over(&udp(own, target))
+    match udp(own, target) {
+        Ok(socket) => ask_over(&socket),
+        Err(answer) => answer,
+    }
 }
 
 fn ask_over(socket: &UdpSocket) -> Answer {
@@ -178,7 +181,10 @@ fn ask_over(socket: &UdpSocket) -> Answer {
 }
 
 fn wait_for_udp(target: SocketAddr, patience: Duration) -> Answer {
-    let socket = udp(None, target);
+    let socket = match udp(None, target) {
+        Ok(socket) => socket,
+        Err(answer) => return answer,
+    };
     let question = question();
     if let Err(error) = socket.send(question.as_bytes()) {
         return Answer::from_error(&error);
@@ -187,14 +193,15 @@ fn wait_for_udp(target: SocketAddr, patience: Duration) -> Answer {
     udp_answer(&socket, &question)
 }
 
-fn udp(own: Option<IpAddr>, target: SocketAddr) -> UdpSocket {
+/// A socket towards the target, or the news that there is no way.
+fn udp(own: Option<IpAddr>, target: SocketAddr) -> Result<UdpSocket, Answer> {
     let any = if target.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((own.unwrap_or(any), 0)).expect("a socket can be made");
     // A connected socket takes answers only from the address that was asked.
-    if let Err(error) = socket.connect(target) {
-        assert_eq!(Answer::from_error(&error), Answer::Unreachable);
+    match socket.connect(target) {
+        Ok(()) => Ok(socket),
+        Err(error) => Err(Answer::from_error(&error)),
     }
-    socket
 }
 
 fn udp_answer(socket: &UdpSocket, question: &str) -> Answer {

@@ -8,7 +8,13 @@ use trestle_tests::traffic::Server;
 on_every_front!(a_conflict_names_the_holder_and_changes_nothing);
 
 fn a_conflict_names_the_holder_and_changes_nothing(land: &Landscape) {
-    land.network("front");
+    let pool = |subnet: &str| PoolWish {
+        subnet: subnet.parse().unwrap(),
+        range: None,
+        gateway: None,
+        auxiliary: Default::default(),
+    };
+    land.network_as("front", |request| request.pools = vec![pool("10.60.0.0/16")]);
     let web = land.container("web", "front", &["8080:80/tcp"]);
     land.front.create_sandbox("other", &NetnsRequest::Make).unwrap();
     let _program = Server::start_at(land.router.namespace(), "program", "0.0.0.0:9090".parse().unwrap());
@@ -33,10 +39,9 @@ fn a_conflict_names_the_holder_and_changes_nothing(land: &Landscape) {
     );
 
     let mut overlap = network("overlap");
-    let (subnet, auxiliary) = ("192.0.2.0/25".parse().unwrap(), Default::default());
-    overlap.pools = vec![PoolWish { subnet, range: None, gateway: None, auxiliary }];
+    overlap.pools = vec![pool("10.60.7.0/24")];
     let taken_subnet = land.front.create_network(&overlap).unwrap_err();
-    assert!(taken_subnet.contains("192.0.2.0/"), "{taken_subnet}");
+    assert!(taken_subnet.contains("10.60.0.0/16") && taken_subnet.contains("front"), "{taken_subnet}");
 
     let still_used = land.front.delete_network("front").unwrap_err();
     assert!(still_used.contains("web"), "{still_used}");

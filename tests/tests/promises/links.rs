@@ -12,7 +12,9 @@ on_every_front!(a_bridge_of_the_user_is_used_and_stays_as_it_was);
 fn a_bridge_of_the_user_is_used_and_stays_as_it_was(land: &Landscape) {
     // What every network needs is there already, so that only this network's things come and go.
     land.network("other");
-    land.router.ip("link add name mine type bridge");
+    land.container("other", "other", &[]);
+    // With a given Ethernet address, for otherwise a bridge takes that of a port.
+    land.router.ip("link add name mine address 02:00:00:00:00:50 type bridge");
     land.router.ip("link set dev mine addrgenmode none up");
     for address in ["10.50.0.1/24", "fd50::1/64", "fe80::50/64"] {
         land.router.ip(&format!("address add {address} dev mine nodad"));

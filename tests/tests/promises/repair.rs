@@ -1,8 +1,7 @@
 //! What others break is noticed and mended; what can't be mended is named.
 
-use trestle_tests::landscape::{Landscape, PROTOCOLS, ROUTER};
+use trestle_tests::landscape::{Landscape, OUTSIDE, PROTOCOLS, ROUTER};
 use trestle_tests::snapshot::Snapshot;
-use trestle_tests::traffic::ask_patiently;
 
 on_every_front!(
     a_flushed_firewall_is_made_again,
@@ -10,12 +9,11 @@ on_every_front!(
     a_chain_of_others_that_drops_forwarded_packets_is_named,
 );
 
-fn served(land: &Landscape) {
-    for host in ROUTER {
+fn web_is_served(land: &Landscape) {
+    for (host, client) in ROUTER.into_iter().zip(OUTSIDE) {
         for protocol in PROTOCOLS {
-            // Until the repair is done.
-            let answer = ask_patiently(land.outside.namespace(), protocol, host, 8080);
-            assert_eq!(answer.by(), Some("web"), "{protocol} {host}: {answer:?}");
+            let answer = land.ask(protocol, host, 8080);
+            assert_eq!((answer.by(), answer.saw()), (Some("web"), Some(client)), "{protocol} {host}");
         }
     }
 }
@@ -26,8 +24,8 @@ fn a_flushed_firewall_is_made_again(land: &Landscape) {
     let _server = web.serve(80);
     let before = Snapshot::of_host(&land.router);
     land.router.nft("flush ruleset");
-    served(land);
-    land.nothing_is_amiss();
+    land.all_comes_right();
+    web_is_served(land);
     before.is_still(&Snapshot::of_host(&land.router));
 }
 
@@ -38,8 +36,8 @@ fn a_deleted_link_is_made_again(land: &Landscape) {
     let (before, inside) = (Snapshot::of_host(&land.router), Snapshot::of(&web.namespace));
     let link = web.places["front"].interface.clone().unwrap();
     web.namespace.ip(&format!("link delete {link}"));
-    served(land);
-    land.nothing_is_amiss();
+    land.all_comes_right();
+    web_is_served(land);
     before.is_still(&Snapshot::of_host(&land.router));
     inside.is_still(&Snapshot::of(&web.namespace));
 }

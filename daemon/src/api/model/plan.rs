@@ -1,5 +1,7 @@
 //! Plans, and what is not as they say.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -23,7 +25,7 @@ pub struct Drifts {
 }
 
 /// Something that is not as its plan says.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub struct Drift {
     /// What: `link veth0123456789`, `port 0.0.0.0:80/tcp`.
     pub resource: String,
@@ -45,6 +47,28 @@ impl From<Vec<kernel::Drift>> for Drifts {
             .into(),
             detail: it.detail,
         };
-        Self { drifts: drifts.into_iter().map(drift).collect() }
+        // What several plans share is amiss for each of them, and told once.
+        let mut told = HashSet::new();
+        let drifts = drifts.into_iter().map(drift).filter(|drift| told.insert(drift.clone()));
+        Self { drifts: drifts.collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_amiss_for_several_is_told_once() {
+        let drift = |resource: &str| kernel::Drift {
+            resource: resource.into(),
+            deviation: Deviation::Missing,
+            detail: String::new(),
+        };
+        let told = Drifts::from(vec![drift("link a"), drift("table"), drift("link b"), drift("table")]);
+        assert_eq!(
+            told.drifts.iter().map(|it| it.resource.as_str()).collect::<Vec<_>>(),
+            ["link a", "table", "link b"]
+        );
     }
 }
