@@ -18,7 +18,7 @@ use trestle_core::{Doing, Error, Plan, Result};
 use trestle_ipam::{AddressPool, DefaultIpam, DefaultPools, NullIpam};
 use trestle_kernel::LinuxKernel;
 use trestle_kernel::mark::Instance;
-use trestle_store::EmbeddedStore;
+use trestle_store::{EmbeddedStore, Stamp};
 
 use crate::config::Settings;
 
@@ -27,19 +27,23 @@ use crate::config::Settings;
 /// # Errors
 /// `Conflict` names the controller that looks after this network namespace already, or the store.
 pub async fn controller(settings: &Settings) -> Result<Controller> {
-    let trestle_kernel::Stamp { boot_id, netns_cookie } = trestle_kernel::stamp()?;
-    let store = EmbeddedStore::open(trestle_store::Options {
+    let now = trestle_kernel::stamp()?;
+    let store = trestle_store::Options {
         data_root: settings.data_root.clone(),
         exec_root: settings.exec_root.clone(),
-        stamp: trestle_store::Stamp { boot_id, netns_cookie },
-    });
-    let store = store.await?;
+        stamp: Stamp { boot_id: now.boot_id, netns_cookie: now.netns_cookie },
+    };
+    let store = EmbeddedStore::open(store).await?;
+    if store.discarded() {
+        tracing::info!("the machine or its network namespace was restarted: attachments of before are forgotten");
+    }
     let instance = store.instance();
-    let kernel = LinuxKernel::open(trestle_kernel::Options {
+    let kernel = trestle_kernel::Options {
         instance: Instance::new(instance),
         netns_folder: settings.exec_root.join("netns"),
-        description: settings.data_root.display().to_string(),
-    })?;
+        description: format!("trestled, process {}, --data-root {}", std::process::id(), settings.data_root.display()),
+    };
+    let kernel = LinuxKernel::open(kernel).doing(|| "looking after this network namespace")?;
     assemble(settings, Arc::new(kernel), Arc::new(store), instance).await
 }
 
@@ -55,8 +59,7 @@ pub async fn assemble(
     store: Arc<dyn Store>,
     instance: u32,
 ) -> Result<Controller> {
-    let pools = settings.default_pools.iter().map(|pool| AddressPool { base: pool.base, size: pool.size }).collect();
-    let pools = DefaultPools::new(pools, global_id(instance)).doing(|| "default-address-pools")?;
+    let pools = default_pools(settings, instance)?;
     let mut registry =
         Registry::new().with_ipam("default", Arc::new(DefaultIpam::new(pools))).with_ipam("null", Arc::new(NullIpam));
     for (name, driver) in trestle_drivers::builtin() {
@@ -72,6 +75,15 @@ pub async fn assemble(
     };
     let config = Config { netns_folder: settings.exec_root.join("netns"), ephemeral: ephemeral_ports()? };
     Controller::open(surroundings, config).await
+}
+
+/// Where subnets of the address manager's own choice come from.
+///
+/// # Errors
+/// `Invalid` for bases that overlap.
+pub fn default_pools(settings: &Settings, instance: u32) -> Result<DefaultPools> {
+    let pools = settings.default_pools.iter().map(|pool| AddressPool { base: pool.base, size: pool.size });
+    DefaultPools::new(pools.collect(), global_id(instance)).doing(|| "default-address-pools")
 }
 
 /// 40 bits for the subnets of unique local IPv6 addresses (RFC 4193): the same as long as the installation lives, and

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the least | [`floor`], its messages in [`netlink`] |
 //! | Trestle within this process | [`library`] |
+//! | Trestle over its daemon's socket | [`socket`] |
 //! | table and file | [`report`] |
 //!
 //! The contestants take turns, so that whatever else the machine does falls on all of them alike: trust the ratios of
@@ -13,6 +14,7 @@ mod floor;
 mod library;
 mod netlink;
 mod report;
+mod socket;
 
 use std::env;
 use std::process::{Command, ExitCode};
@@ -24,6 +26,7 @@ use trestle_tests::privileges;
 use floor::Floor;
 use library::InProcess;
 use report::Samples;
+use socket::OverSocket;
 
 /// Rounds that count, unless the command line says another number.
 const ROUNDS: usize = 200;
@@ -58,7 +61,8 @@ fn main() -> ExitCode {
         return again_in_user_namespace();
     }
     let rounds = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
-    let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(Floor::new()), Box::new(InProcess::new())];
+    let mut contestants: Vec<Box<dyn Contestant>> =
+        vec![Box::new(Floor::new()), Box::new(InProcess::new()), Box::new(OverSocket::new())];
     let mut times = vec![Vec::new(); contestants.len()];
     for round in 0..WARM_UP + rounds {
         for (contestant, times) in contestants.iter_mut().zip(&mut times) {
