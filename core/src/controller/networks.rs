@@ -263,6 +263,10 @@ fn families(request: &NetworkRequest) -> Vec<Family> {
 async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>, pools: &mut Vec<Pool>) -> Result<()> {
     let lease = ipam.request_pool(ask).await?;
     let (id, subnet) = (lease.id, lease.subnet);
+    if subnet.prefix_len() == 0 {
+        // So an address manager says that its networks have no addresses.
+        return ipam.release_pool(&id).await;
+    }
     let wanted = wish.and_then(|wish| wish.gateway);
     pools.push(Pool {
         id: id.clone(),

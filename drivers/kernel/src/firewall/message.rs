@@ -9,8 +9,10 @@ pub(super) const HEADERS: usize = 16 + 4;
 /// What a message of a batch is about, for the text of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// The transaction itself.
+    /// The transaction itself, or a question about nf_tables.
     Transaction,
+    /// The connection tracker.
+    Tracker,
     /// The table.
     Table,
     /// A chain.

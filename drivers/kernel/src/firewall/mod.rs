@@ -1,22 +1,24 @@
 //! The firewall: nf_tables over netlink, in this process.
 //!
-//! One table, `inet trestle`, whose chains and rules never change while we run ([`ruleset`]). Networks and published
-//! ports are elements of its sets and maps ([`element`]): adding one costs the same with none and with 50,000 there,
-//! and a packet finds its port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all.
+//! One table, `inet trestle`, whose chains and rules never change while we run. Networks and published ports are
+//! elements of its sets and maps: adding one costs the same with none and with 50,000 there, and a packet finds its
+//! port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all.
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what is deciding: the rules, the sets, what a resource comes to | [`ruleset`], [`statement`], [`set`], [`element`], [`change`] |
-//! | how a person would type it | [`text`] |
-//! | how the kernel is told | [`attribute`], [`message`], [`expression`], [`transaction`], [`socket`], [`uapi`] |
-//! | what the kernel answers | [`dump`], [`refusal`], [`verification`], [`foreign`], [`watch`] |
+//! | what is decided: the rules, the sets, what a resource comes to | `ruleset`, `statement`, `set`, `element`, `change` |
+//! | how a person would type it | `text` |
+//! | how the kernel is told | `attribute`, `message`, `expression`, `transaction`, `socket`, `uapi` |
+//! | what the kernel answers | `dump`, `refusal`, `verification`, `foreign`, `watch` |
 //! | connections that are to be forgotten | [`conntrack`] |
 
 mod attribute;
 mod change;
+pub mod conntrack;
 mod dump;
 mod element;
 mod expression;
+mod foreign;
 mod message;
 mod refusal;
 mod ruleset;
@@ -27,6 +29,7 @@ mod text;
 mod transaction;
 mod uapi;
 mod verification;
+mod watch;
 
 use trestle_core::error::{Doing, Error, Result};
 use trestle_core::resource::Resource;
@@ -36,10 +39,13 @@ use self::dump::Standing;
 use self::element::{Element, elements, is_firewall};
 use self::message::{Batch, Subject};
 use self::refusal::{Refusal, sentence};
+use self::ruleset::CHAINS;
 use self::set::Set;
 use self::socket::{ATTEMPTS, Outcome, Socket};
 use self::statement::Chain;
 pub use self::text::render;
+use self::verification::{is_chain, is_set};
+pub use self::watch::{News, Watch, watch};
 use crate::mark::Instance;
 
 /// The firewall of one network namespace. Its calls block for as long as the kernel works, microseconds as a rule;
@@ -157,7 +163,7 @@ impl Firewall {
                         self.clear(&mut batch)?;
                     }
                     transaction::make_base(&mut batch, self.instance);
-                    transaction::empty_sets(&mut batch);
+                    Set::ALL.into_iter().for_each(|it| transaction::empty_set(&mut batch, it));
                     transaction::add(&mut batch, all);
                 }
                 false if known.standing => transaction::delete_table(&mut batch),
@@ -180,19 +186,24 @@ impl Firewall {
         Err(restless())
     }
 
-    /// Deletes what is ours in the table but the admin chain.
+    /// Empties what is ours, and deletes the chains and sets that are made in another way than ours. People's own
+    /// rules may lead to the others; those stay.
     fn clear(&mut self, batch: &mut Batch) -> Result<()> {
         let (chains, sets) = (dump::chains(&mut self.socket)?, dump::sets(&mut self.socket)?);
-        let ours = || {
-            let all = ruleset::CHAINS.iter().map(|layout| layout.chain);
-            all.filter(|it| *it != Chain::Admin && chains.contains_key(it.name()))
-        };
-        ours().for_each(|it| transaction::flush_chain(batch, it.name()));
-        Set::ALL
-            .into_iter()
-            .filter(|it| sets.contains_key(it.name()))
-            .for_each(|it| transaction::delete_set(batch, it));
-        ours().for_each(|it| transaction::delete_chain(batch, it));
+        for layout in CHAINS.iter().filter(|it| it.chain != Chain::Admin && chains.contains_key(it.chain.name())) {
+            transaction::flush_chain(batch, layout.chain.name());
+        }
+        for set in Set::ALL.into_iter().filter(|it| sets.contains_key(it.name())) {
+            transaction::empty_set(batch, set);
+        }
+        for set in Set::ALL.into_iter().filter(|it| sets.get(it.name()).is_some_and(|there| !is_set(*it, there))) {
+            transaction::delete_set(batch, set);
+        }
+        for layout in &CHAINS {
+            if chains.get(layout.chain.name()).is_some_and(|there| !is_chain(layout, there)) {
+                transaction::delete_chain(batch, layout.chain);
+            }
+        }
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use super::element::readable;
 use super::message::Subject;
 use super::ruleset::TABLE;
 use super::set::{Holds, Set};
-use super::uapi::{NFTA_DATA_VALUE, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END};
+use super::uapi::{NFTA_DATA_VALUE, NFTA_EXPR_NAME, NFTA_SET_ELEM_KEY, NFTA_SET_ELEM_KEY_END};
 
 /// One message that the kernel refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +46,15 @@ pub(super) fn sentence(refusal: &Refusal) -> Error {
         Some(words) => words.clone(),
         None => told(&io::Error::from_raw_os_error(refusal.errno)),
     };
-    let named = refusal.at.as_deref().and_then(name);
+    let named = match (refusal.subject, refusal.at.as_deref()) {
+        // Of a rule the kernel points at the whole expression.
+        (Subject::Rule(_), Some(expression)) => read(expression).get(NFTA_EXPR_NAME).map(|it| it.text()),
+        (_, at) => at.and_then(name),
+    };
     let error = match (refusal.subject, refusal.errno) {
-        (_, libc::EPERM) => Error::internal("the kernel forbids it: changing the firewall needs CAP_NET_ADMIN"),
+        (_, libc::EPERM) => {
+            Error::internal("the kernel forbids it: the firewall is for who has CAP_NET_ADMIN, as root has")
+        }
         (Subject::Added(set), libc::EEXIST | libc::EBUSY | libc::ENOTEMPTY) => {
             Error::conflict(taken(set, refusal.at.as_deref()))
         }
@@ -67,8 +73,11 @@ pub(super) fn sentence(refusal: &Refusal) -> Error {
             "this kernel's nf_tables lacks sets with concatenated intervals (Linux 5.6 or newer has them)",
         ),
         (Subject::Transaction, libc::EOPNOTSUPP | libc::EINVAL | libc::EAFNOSUPPORT) => {
-            Error::unsupported("this kernel has no nf_tables (CONFIG_NF_TABLES)")
+            Error::unsupported(format!("this kernel has no nf_tables (CONFIG_NF_TABLES); it says: {kernels}"))
         }
+        (Subject::Tracker, libc::EOPNOTSUPP | libc::EINVAL) => Error::unsupported(format!(
+            "this kernel tells nothing of its connections (CONFIG_NF_CT_NETLINK); it says: {kernels}"
+        )),
         _ => Error::new(ErrorKind::Internal, format!("the kernel says: {kernels}")),
     };
     match doing(refusal.subject) {
@@ -79,7 +88,7 @@ pub(super) fn sentence(refusal: &Refusal) -> Error {
 
 fn doing(subject: Subject) -> Option<String> {
     Some(match subject {
-        Subject::Transaction => return None,
+        Subject::Transaction | Subject::Tracker => return None,
         Subject::Table => format!("making table inet {TABLE}"),
         Subject::Chain(name) => format!("making chain {name} of table inet {TABLE}"),
         Subject::Rule(name) => format!("writing the rules of chain {name} of table inet {TABLE}"),
@@ -117,7 +126,43 @@ fn port(key: &str) -> String {
     }
 }
 
-fn name(value: &[u8]) -> Option<&str> {
+fn name(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value.strip_suffix(&[0]).unwrap_or(value)).ok()?;
-    (!text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')).then_some(text)
+    (!text.is_empty() && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::attribute::Attributes;
+    use super::*;
+
+    fn refused(errno: i32, subject: Subject, at: &[u8]) -> Error {
+        sentence(&Refusal { at: Some(at.to_vec()), ..Refusal::new(errno, subject) })
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_told_by_its_name() {
+        let mut expression = Vec::new();
+        Attributes::new(&mut expression).text(NFTA_EXPR_NAME, "fib");
+        let error = refused(libc::ENOENT, Subject::Rule("ports"), &expression);
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.cause(), "this kernel lacks the nf_tables expression \"fib\" (module nft_fib)");
+        for (errno, subject) in [
+            (libc::ENOENT, Subject::Chain("nat_output")),
+            (libc::EAFNOSUPPORT, Subject::Table),
+            (libc::EOPNOTSUPP, Subject::Set("ranges_v4")),
+            (libc::EOPNOTSUPP, Subject::Transaction),
+            (libc::EINVAL, Subject::Tracker),
+        ] {
+            assert_eq!(refused(errno, subject, b"nat\0").kind(), ErrorKind::Unsupported, "{subject:?}");
+        }
+    }
+
+    #[test]
+    fn other_refusals_keep_the_kernel_s_words() {
+        let refusal = Refusal { words: Some("Chain of that".into()), ..Refusal::new(libc::EINVAL, Subject::Table) };
+        assert_eq!(sentence(&refusal).to_string(), "making table inet trestle: the kernel says: Chain of that");
+        let refusal = Refusal::new(libc::EINVAL, Subject::Table);
+        assert_eq!(sentence(&refusal).to_string(), "making table inet trestle: the kernel says: invalid argument");
+    }
 }

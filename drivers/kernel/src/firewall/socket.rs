@@ -119,11 +119,25 @@ impl Socket {
                     Some(0) if torn => return Err(Error::unavailable(TORN)),
                     Some(0) => return Ok(true),
                     Some(libc::ENOENT) => return Ok(false),
-                    Some(errno) => return Err(sentence(&Refusal::new(errno, Subject::Transaction))),
+                    Some(errno) => return Err(sentence(&Refusal::new(errno, subject(kind)))),
                 }
             }
         }
         Err(Error::internal("the kernel's answer about netfilter broke off"))
+    }
+
+    /// Tells the connection tracker several things at once, each on its own; errors in `passable` are none.
+    pub(super) fn tell(&mut self, bytes: &[u8], passable: &[i32]) -> Result<()> {
+        send(&self.netlink, bytes)?;
+        let mut refused = None;
+        while let Some(length) = receive(&self.netlink, &mut self.answer, libc::MSG_DONTWAIT)? {
+            let errors = messages(&self.answer[..length]).filter_map(|it| verdict(&it));
+            refused = refused.or(errors.filter(|errno| *errno != 0 && !passable.contains(errno)).last());
+        }
+        match refused {
+            None => Ok(()),
+            Some(errno) => Err(sentence(&Refusal::new(errno, Subject::Tracker))),
+        }
     }
 
     /// Everything of a kind, once more from the start if it changed while it was being read; nothing where there is no such thing.
@@ -203,6 +217,13 @@ fn receive(netlink: &Netlink, answer: &mut [u8], flags: i32) -> Result<Option<us
     }
 }
 
+fn subject(kind: u16) -> Subject {
+    match kind >> 8 {
+        NFNL_SUBSYS_CTNETLINK => Subject::Tracker,
+        _ => Subject::Transaction,
+    }
+}
+
 /// The error number in an acknowledgement or at the end of a dump, 0 for success; none in any other message.
 fn verdict(message: &Message<'_>) -> Option<i32> {
     let number = || message.payload.get(..4)?.try_into().map(i32::from_ne_bytes).ok();
@@ -237,4 +258,39 @@ fn refusal(batch: &Batch, place: usize, errno: i32, message: &Message<'_>) -> Re
         }
     }
     refusal
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::thread::UnshareFlags;
+
+    use super::*;
+
+    #[test]
+    fn an_expression_that_the_kernel_lacks_is_named() {
+        let inside = || {
+            // SAFETY: the thread is fresh and ends after this; nothing else shares its namespace.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
+            let mut socket = Socket::open().unwrap();
+            let mut batch = Batch::default();
+            batch.message(NFT_MSG_NEWTABLE, NLM_F_CREATE, Subject::Table, |it| it.text(NFTA_TABLE_NAME, "lacking"));
+            batch.message(NFT_MSG_NEWCHAIN, NLM_F_CREATE, Subject::Chain("c"), |it| {
+                it.text(NFTA_CHAIN_TABLE, "lacking");
+                it.text(NFTA_CHAIN_NAME, "c");
+            });
+            batch.message(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, Subject::Rule("c"), |it| {
+                it.text(NFTA_RULE_TABLE, "lacking");
+                it.text(NFTA_RULE_CHAIN, "c");
+                it.nest(NFTA_RULE_EXPRESSIONS, |list| {
+                    list.nest(NFTA_LIST_ELEM, |it| it.text(NFTA_EXPR_NAME, "no_such"));
+                });
+            });
+            socket.transact(&mut batch, super::super::dump::generation(&mut Socket::open().unwrap()).unwrap()).unwrap()
+        };
+        let Outcome::Refused(refusals) = std::thread::spawn(inside).join().unwrap() else { panic!("it was taken") };
+        assert_eq!(refusals.len(), 1);
+        let error = sentence(&refusals[0]);
+        assert_eq!(error.kind(), trestle_core::error::ErrorKind::Unsupported);
+        assert!(error.cause().contains("no_such"), "{error}");
+    }
 }

@@ -77,11 +77,9 @@ pub(super) fn flush_chain(batch: &mut Batch, chain: &'static str) {
     });
 }
 
-/// Takes everything out of all sets.
-pub(super) fn empty_sets(batch: &mut Batch) {
-    for set in Set::ALL {
-        batch.message(NFT_MSG_DELSETELEM, 0, Subject::Removed(set.name()), |it| element_list(set, it));
-    }
+/// Takes everything out of a set.
+pub(super) fn empty_set(batch: &mut Batch, set: Set) {
+    batch.message(NFT_MSG_DELSETELEM, 0, Subject::Removed(set.name()), |it| element_list(set, it));
 }
 
 /// Puts elements in. One that is there with the same value stays as it is.

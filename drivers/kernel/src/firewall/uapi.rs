@@ -82,8 +82,6 @@ pub(super) const NFTA_RULE_TABLE: u16 = 1;
 pub(super) const NFTA_RULE_CHAIN: u16 = 2;
 pub(super) const NFTA_RULE_HANDLE: u16 = 3;
 pub(super) const NFTA_RULE_EXPRESSIONS: u16 = 4;
-pub(super) const NFTA_RULE_USERDATA: u16 = 7;
-pub(super) const NFTNL_UDATA_RULE_COMMENT: u8 = 0;
 pub(super) const NFTA_LIST_ELEM: u16 = 1;
 pub(super) const NFTA_EXPR_NAME: u16 = 1;
 pub(super) const NFTA_EXPR_DATA: u16 = 2;
@@ -176,7 +174,6 @@ pub(super) const NFT_NAT_DNAT: u32 = 1;
 
 pub(super) const NFTA_TARGET_NAME: u16 = 1;
 
-pub(super) const IPCTNL_MSG_CT_NEW: u8 = 0;
 pub(super) const IPCTNL_MSG_CT_GET: u8 = 1;
 pub(super) const IPCTNL_MSG_CT_DELETE: u8 = 2;
 pub(super) const CTA_TUPLE_ORIG: u16 = 1;
@@ -193,8 +190,6 @@ pub(super) const CTA_IP_V6_DST: u16 = 4;
 pub(super) const CTA_PROTO_NUM: u16 = 1;
 pub(super) const CTA_PROTO_DST_PORT: u16 = 3;
 pub(super) const CTA_FILTER_ORIG_FLAGS: u16 = 1;
-pub(super) const CTA_FILTER_REPLY_FLAGS: u16 = 2;
-pub(super) const CTA_FILTER_F_IP_SRC: u32 = 1 << 0;
 pub(super) const CTA_FILTER_F_IP_DST: u32 = 1 << 1;
 pub(super) const CTA_FILTER_F_PROTO_NUM: u32 = 1 << 3;
 pub(super) const CTA_FILTER_F_PROTO_DST_PORT: u32 = 1 << 5;

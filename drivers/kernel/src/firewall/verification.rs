@@ -92,16 +92,13 @@ impl Firewall {
             }
         }
         let sets = dump::sets(&mut self.socket)?;
-        for definition in Set::ALL.map(Set::definition) {
-            let there = sets.get(definition.name);
-            let (deviation, detail) = match there {
+        for set in Set::ALL {
+            let (deviation, detail) = match sets.get(set.name()) {
                 None => (Deviation::Missing, "somebody has deleted it"),
-                Some(there) if !agree(&written(|it| transaction::set(&definition, it)), there) => {
-                    (Deviation::Altered, "it is made in another way")
-                }
+                Some(there) if !is_set(set, there) => (Deviation::Altered, "it is made in another way"),
                 Some(_) => continue,
             };
-            drifts.push(drift(format!("set {} of table inet {TABLE}", definition.name), deviation, detail.to_owned()));
+            drifts.push(drift(format!("set {} of table inet {TABLE}", set.name()), deviation, detail.to_owned()));
         }
         Ok(drifts)
     }
@@ -117,13 +114,23 @@ impl Firewall {
     }
 }
 
+/// Whether a chain in the kernel is made as ours; its rules aside.
+pub(super) fn is_chain(layout: &Layout, there: &[u8]) -> bool {
+    agree(&written(|it| transaction::chain(layout, it)), there)
+}
+
+/// Whether a set in the kernel is made as ours; its elements aside.
+pub(super) fn is_set(set: Set, there: &[u8]) -> bool {
+    agree(&written(|it| transaction::set(&set.definition(), it)), there)
+}
+
 fn drift(resource: String, deviation: Deviation, detail: String) -> Drift {
     Drift { resource, deviation, detail }
 }
 
 fn chain_deviation(layout: &Layout, chain: Option<&[u8]>, rules: &[Vec<u8>]) -> Option<(Deviation, String)> {
     let Some(chain) = chain else { return Some((Deviation::Missing, "somebody has deleted it".to_owned())) };
-    if !agree(&written(|it| transaction::chain(layout, it)), chain) {
+    if !is_chain(layout, chain) {
         return Some((Deviation::Altered, "it has another type, hook, priority or policy".to_owned()));
     }
     if layout.chain == Chain::Admin {

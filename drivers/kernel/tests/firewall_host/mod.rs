@@ -1,6 +1,6 @@
 //! Hosts to test the firewall in: network namespaces of their own, gone when the test is.
 
-#![allow(dead_code, reason = "each test crate uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of it")]
 
 use std::fs::File;
 use std::io::Write;
@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 
-use ipnet as _;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use trestle_core::resource::Resource;
