@@ -50,6 +50,13 @@ impl Plan {
         self
     }
 
+    /// All of these plans, in order; what several of them hold stands once, where it stood first.
+    pub fn union<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Self {
+        let mut seen = BTreeSet::new();
+        let resources = plans.into_iter().flat_map(|plan| &plan.0);
+        Self(resources.filter(|resource| seen.insert(resource.identity())).cloned().collect())
+    }
+
     /// This plan without what any of the others holds too: what may go when the others stay.
     #[must_use]
     pub fn without<'a>(&self, others: impl IntoIterator<Item = &'a Plan>) -> Self {
@@ -119,6 +126,12 @@ mod tests {
         assert_eq!(difference.added, [&hairpin(3)]);
         assert_eq!(difference.removed, [&hairpin(1)]);
         assert_eq!(difference.changed, [(&default_route("eth0"), &default_route("eth1"))]);
+    }
+
+    #[test]
+    fn a_union_holds_everything_once() {
+        let (first, second) = (Plan::from(vec![hairpin(1), hairpin(2)]), Plan::from(vec![hairpin(2), hairpin(3)]));
+        assert_eq!(Plan::union([&first, &second]), Plan::from(vec![hairpin(1), hairpin(2), hairpin(3)]));
     }
 
     #[test]

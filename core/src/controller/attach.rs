@@ -112,6 +112,7 @@ impl Inner {
         let before = sandbox.state.footprint();
         let after = self.sandbox_with(&sandbox, &place.network, &place.endpoint, &attachment);
         let whole = together(&after, &attachment.plans);
+        let _changing = self.changing.read().await;
         place.endpoint.state = EndpointState::Attaching(attachment.clone());
         self.commit_both(&place.endpoint, &sandbox, SandboxState::Changing { from: before.clone(), to: after.clone() })
             .await?;
@@ -224,20 +225,27 @@ impl Inner {
         let placed = |port: &PortRequest| PortRequest { address: port.address.or(default), ..port.clone() };
         let wanted: Vec<PortRequest> = wanted.iter().map(placed).collect();
         let mut state = self.state();
-        state.ports.reserve(endpoint.id, &wanted, self.config.ephemeral).map_err(|clash| match clash {
-            Clash::NoneFree { wanted } => {
-                Error::exhausted(format!("publishing {wanted}: every port of the range is taken"))
-            }
+        let clash = match state.ports.reserve(endpoint.id, &wanted, self.config.ephemeral) {
+            Ok(bindings) => return Ok(bindings),
+            Err(clash) => clash,
+        };
+        let told = |holder: EndpointId| match state.endpoints.get(&holder) {
+            _ if holder == endpoint.id => "this endpoint itself".to_owned(),
+            Some(holder) => match state.network_of(holder) {
+                Ok(network) => format!("endpoint {} on network {}", holder.name, network.name),
+                Err(_) => format!("endpoint {}", holder.name),
+            },
+            None => "an endpoint that is being attached".to_owned(),
+        };
+        Err(match clash {
             Clash::Held { wanted, holder } => {
-                let holder = match state.endpoints.get(&holder) {
-                    _ if holder == endpoint.id => "this endpoint itself".to_owned(),
-                    Some(holder) => match state.network_of(holder) {
-                        Ok(network) => format!("endpoint {} on network {}", holder.name, network.name),
-                        Err(_) => format!("endpoint {}", holder.name),
-                    },
-                    None => "an endpoint that is being attached".to_owned(),
-                };
-                Error::conflict(format!("publishing {wanted}: the port is {holder}'s already"))
+                Error::conflict(format!("publishing {wanted}: the port is {}'s already", told(holder)))
+            }
+            Clash::NoneFree { wanted, holder } => {
+                let holder = told(holder);
+                Error::exhausted(format!(
+                    "publishing {wanted}: every port of the range is taken, the first by {holder}"
+                ))
             }
         })
     }

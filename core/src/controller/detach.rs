@@ -32,6 +32,7 @@ impl Inner {
     pub(super) async fn detach(self: &Arc<Self>, endpoint: &Endpoint, forget: bool) -> Result<()> {
         let Some(sandbox) = endpoint.state.sandbox() else { return Ok(()) };
         let _sandbox = self.take(Claim::Sandbox(sandbox)).await;
+        let _changing = self.changing.read().await;
         let detaching = self.detaching(endpoint, forget)?;
         let sandbox = self.known_sandbox(sandbox)?;
         let before = sandbox.state.footprint();
@@ -55,13 +56,14 @@ impl Inner {
         self.state().ports.release_all(place.endpoint.id);
         let Some(stored) = self.state().endpoints.get(&place.endpoint.id).cloned() else { return Ok(()) };
         let Some(sandbox) = stored.state.sandbox() else { return Ok(()) };
+        if place.driver.capability().external {
+            place.driver.leave(&place.network, &stored).await?;
+        }
+        let _changing = self.changing.read().await;
         let sandbox = self.known_sandbox(sandbox)?;
         let after = self.sandbox_without(&sandbox, stored.id);
         self.cut(&stored, &sandbox.state.footprint(), &after).await?;
         self.surroundings.kernel.reap(&[stored.state.footprint()]).await?;
-        if place.driver.capability().external {
-            place.driver.leave(&place.network, &stored).await?;
-        }
         self.commit_both(&stored.reservation(), &sandbox, SandboxState::Ready { plan: after }).await
     }
 

@@ -23,6 +23,9 @@ pub(super) struct Inner {
     pub(super) freed: Notify,
     /// Told whenever an endpoint owes something.
     pub(super) owing: Notify,
+    /// Held for reading by whoever changes the kernel, from the commit that says so to the one that says it is done;
+    /// for writing by whoever compares kernel and records as a whole. Never across a call to a driver.
+    pub(super) changing: tokio::sync::RwLock<()>,
     /// Held by whoever reaps.
     pub(super) reaping: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -36,6 +39,7 @@ impl Inner {
             events: broadcast::Sender::new(EVENTS_KEPT),
             freed: Notify::new(),
             owing: Notify::new(),
+            changing: tokio::sync::RwLock::new(()),
             reaping: tokio::sync::Mutex::new(()),
             state: Mutex::new(state),
         })

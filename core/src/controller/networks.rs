@@ -10,7 +10,7 @@ use super::Inner;
 use super::claims::Claim;
 use super::request::{NetworkRequest, PoolWish};
 use crate::driver::{Addresses, Driver};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
 use crate::facts::Facts;
 use crate::id::NetworkId;
@@ -165,15 +165,27 @@ impl Inner {
                 release_pools(ipam.as_ref(), &network.pools)
                     .await
                     .unwrap_or_else(|error| tracing::warn!(%error, "a pool stays on lease"));
-                return Err(cause);
+                return Err(self.name_the_neighbour(cause, wish));
             }
         }
         Ok(network)
     }
 
+    /// Tells which network has the pool that a wish runs into.
+    fn name_the_neighbour(&self, cause: Error, wish: Option<&PoolWish>) -> Error {
+        let Some(wish) = wish.filter(|_| cause.kind() == ErrorKind::Conflict) else { return cause };
+        let overlaps = |pool: &Pool| pool.subnet.contains(&wish.subnet) || wish.subnet.contains(&pool.subnet);
+        let state = self.state();
+        match state.networks.values().find(|network| network.pools.iter().any(overlaps)) {
+            Some(network) => cause.doing(format!("network {} is in the way", network.name)),
+            None => cause,
+        }
+    }
+
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
         let plan = driver.create_network(network, facts).await?;
         let _shared = self.take(Claim::Shared).await;
+        let _changing = self.changing.read().await;
         self.check_nobody_else_has(&plan)?;
         self.put_network(network, NetworkState::Creating { plan: plan.clone() }).await?;
         self.surroundings.kernel.apply(&plan).await?;
@@ -223,6 +235,7 @@ impl Inner {
         }
         {
             let _shared = self.take(Claim::Shared).await;
+            let _changing = self.changing.read().await;
             let others: Vec<Arc<Network>> =
                 self.state().networks.values().filter(|it| it.id != network.id).cloned().collect();
             let own = plan.without(others.iter().map(|other| other.state.plan()));

@@ -22,8 +22,8 @@ type Holder = (Option<IpAddr>, EndpointId);
 pub(super) enum Clash {
     /// Another endpoint, or the same one, has it.
     Held { wanted: PortBinding, holder: EndpointId },
-    /// Every port of a range is taken.
-    NoneFree { wanted: PortRequest },
+    /// Every port of a range is taken, the first one by this endpoint.
+    NoneFree { wanted: PortRequest, holder: EndpointId },
 }
 
 impl PortTable {
@@ -96,7 +96,7 @@ impl PortTable {
                 bindings.push(wanted);
             }
             HostPorts::Within(host) => {
-                let free = self.first_free(request, host.ports()).ok_or(Clash::NoneFree { wanted: request.clone() })?;
+                let free = self.first_free(request, host.ports())?;
                 let chosen = binding(free, request.container);
                 self.enter(owner, &chosen);
                 bindings.push(chosen);
@@ -104,7 +104,7 @@ impl PortTable {
             HostPorts::Ephemeral => {
                 for container in request.container.ports() {
                     let container = PortRange::single(container).expect("a port of a range is no 0");
-                    let free = self.next_free(request, ephemeral).ok_or(Clash::NoneFree { wanted: request.clone() })?;
+                    let free = self.next_free(request, ephemeral)?;
                     let chosen = binding(free, container);
                     self.enter(owner, &chosen);
                     bindings.push(chosen);
@@ -115,17 +115,23 @@ impl PortTable {
     }
 
     /// The next free port after the one chosen last, round the range.
-    fn next_free(&mut self, request: &PortRequest, (first, last): (u16, u16)) -> Option<PortRange> {
+    fn next_free(&mut self, request: &PortRequest, (first, last): (u16, u16)) -> Result<PortRange, Clash> {
         let start = if (first..last).contains(&self.cursor) { self.cursor + 1 } else { first };
         let free = self.first_free(request, (start..=last).chain(first..start))?;
         self.cursor = free.first();
-        Some(free)
+        Ok(free)
     }
 
-    fn first_free(&self, request: &PortRequest, mut candidates: impl Iterator<Item = u16>) -> Option<PortRange> {
-        candidates
-            .find(|port| self.holder_of(request.protocol, *port, request.address).is_none())
-            .and_then(|port| PortRange::single(port).ok())
+    fn first_free(&self, request: &PortRequest, candidates: impl Iterator<Item = u16>) -> Result<PortRange, Clash> {
+        let mut first_holder = None;
+        for port in candidates {
+            match self.holder_of(request.protocol, port, request.address) {
+                None => return Ok(PortRange::single(port).expect("a port of a range is no 0")),
+                holder => first_holder = first_holder.or(holder),
+            }
+        }
+        let holder = first_holder.expect("a range has a port");
+        Err(Clash::NoneFree { wanted: request.clone(), holder })
     }
 
     fn holder(&self, wanted: &PortBinding) -> Option<EndpointId> {

@@ -103,6 +103,7 @@ impl Inner {
             false => driver.publish(&network, endpoint, &ports).await?,
         };
         let next = Attachment { ports, plans: Plans { link: now.plans.link.clone(), ports: published }, ..now.clone() };
+        let _changing = self.changing.read().await;
         let sandbox = self.ready_sandbox(now.sandbox)?;
         let (before, after) = (sandbox.state.footprint(), self.sandbox_with(&sandbox, &network, endpoint, &next));
         let (from, to) = (together(&before, &now.plans), together(&after, &next.plans));

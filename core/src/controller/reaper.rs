@@ -81,6 +81,7 @@ impl Inner {
     pub(super) async fn pay(self: &Arc<Self>, ids: Vec<EndpointId>) -> Result<()> {
         let mut errors = Vec::new();
         let mut debts: Vec<Debt> = ids.into_iter().filter_map(|id| self.debt(id)).collect();
+        let changing = self.changing.read().await;
         for debt in debts.iter_mut().filter(|debt| debt.owed.contains(&Owed::Cut)) {
             match self.surroundings.kernel.remove(&debt.plan).await {
                 Ok(()) => {
@@ -101,6 +102,7 @@ impl Inner {
                 Err(error) => errors.push(error),
             }
         }
+        drop(changing);
         for debt in debts {
             errors.extend(self.close(debt).await.err());
         }

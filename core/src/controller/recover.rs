@@ -29,7 +29,8 @@ impl Inner {
         self.finish_states().await?;
         report("finishing with a sandbox", self.finish_sandboxes().await);
         self.forget_orphans().await?;
-        self.restore().await;
+        let gone = self.restore().await;
+        self.remove_gone(gone).await;
         self.reap().await;
         for network in self.unfinished_networks() {
             report("removing a half-made network", self.dismantle(network).await);
@@ -151,19 +152,29 @@ impl Inner {
         Ok(())
     }
 
-    /// Applies every plan that is in force. A given namespace that is gone takes its sandbox with it.
-    pub(super) async fn restore(self: &Arc<Self>) {
+    /// Applies every plan that is in force; answers with sandboxes whose given namespace is gone. Nobody else may
+    /// change anything meanwhile.
+    pub(super) async fn restore(&self) -> Vec<SandboxId> {
         let (owners, plans): (Vec<Owner>, Vec<Plan>) = self.all_plans().into_iter().unzip();
         let outcomes = self.surroundings.kernel.restore(&plans).await;
+        let mut gone = Vec::new();
         for (owner, outcome) in owners.into_iter().zip(outcomes) {
-            let Err(error) = outcome else { continue };
-            match owner {
-                Owner::Sandbox(id) if error.kind() == ErrorKind::NotFound && self.is_given(id) => {
+            match (owner, outcome) {
+                (_, Ok(())) => {}
+                (Owner::Sandbox(id), Err(error)) if error.kind() == ErrorKind::NotFound && self.is_given(id) => {
                     tracing::warn!(%error, "the namespace of a sandbox is gone, and the sandbox with it");
-                    report("removing a sandbox whose namespace is gone", self.delete_sandbox(id).await);
+                    gone.push(id);
                 }
-                owner => tracing::error!(%error, ?owner, "could not be restored"),
+                (owner, Err(error)) => tracing::error!(%error, ?owner, "could not be restored"),
             }
+        }
+        gone
+    }
+
+    /// Removes sandboxes whose namespace is gone, with what was attached to them.
+    pub(super) async fn remove_gone(self: &Arc<Self>, gone: Vec<SandboxId>) {
+        for id in gone {
+            report("removing a sandbox whose namespace is gone", self.delete_sandbox(id).await);
         }
     }
 

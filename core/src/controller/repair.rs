@@ -1,6 +1,5 @@
 //! Telling what is not as it should be, and mending it: by wish, and when the kernel tells of somebody else's change.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,17 +16,27 @@ const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_se
 
 impl Inner {
     /// What of everything is not as it should be.
+    ///
+    /// A look while others change things may see what is half done, so whatever it finds amiss is looked at again
+    /// while nobody changes anything.
     pub(super) async fn verify(&self) -> Result<Vec<Drift>> {
-        let mut drifts = Vec::new();
-        for (_, plan) in self.all_plans() {
-            drifts.extend(self.surroundings.kernel.verify(&plan).await?);
+        if self.amiss().await?.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(drifts)
+        let _still = self.changing.write().await;
+        self.amiss().await
     }
 
     /// What of a network, and of all that is attached to it, is not as it should be.
     pub(super) async fn verify_network(&self, id: NetworkId) -> Result<Vec<Drift>> {
+        let _still = self.changing.write().await;
         self.surroundings.kernel.verify(&self.whole_plan(id)).await
+    }
+
+    /// What networks share stands in the plan of each, and is told once.
+    async fn amiss(&self) -> Result<Vec<Drift>> {
+        let plans = self.all_plans();
+        self.surroundings.kernel.verify(&Plan::union(plans.iter().map(|(_, plan)| plan))).await
     }
 
     /// A network's plan and those of all that is attached to it.
@@ -38,26 +47,27 @@ impl Inner {
         attached.fold(own, |whole, attachment| whole.then(&attachment.plans.whole()))
     }
 
-    /// Applies every plan in force again; answers with what was amiss before.
+    /// Applies every plan in force again if anything is amiss; answers with what was.
     pub(super) async fn repair(self: &Arc<Self>) -> Result<Vec<Drift>> {
-        let mut amiss: BTreeMap<String, (Owner, Vec<Drift>)> = BTreeMap::new();
-        for (owner, plan) in self.all_plans() {
-            let drifts = self.surroundings.kernel.verify(&plan).await?;
-            if !drifts.is_empty() {
-                amiss.insert(format!("{owner:?}"), (owner, drifts));
-            }
-        }
-        if amiss.is_empty() {
+        if self.amiss().await?.is_empty() {
             return Ok(Vec::new());
         }
-        self.restore().await;
-        let mut all = Vec::new();
-        for (owner, drifts) in amiss.into_values() {
+        let still = self.changing.write().await;
+        let drifts = self.amiss().await?;
+        let mut owners = Vec::new();
+        if !drifts.is_empty() {
+            for (owner, plan) in self.all_plans() {
+                owners.push((owner, self.surroundings.kernel.verify(&plan).await?));
+            }
+        }
+        let gone = if drifts.is_empty() { Vec::new() } else { self.restore().await };
+        drop(still);
+        self.remove_gone(gone).await;
+        for (owner, drifts) in owners.into_iter().filter(|(_, drifts)| !drifts.is_empty()) {
             let told: Vec<String> = drifts.iter().map(|drift| drift.resource.clone()).collect();
             self.tell_repair(&owner, told.join(", "));
-            all.extend(drifts);
         }
-        Ok(all)
+        Ok(drifts)
     }
 
     /// Mends whatever somebody else disturbs, ever more patiently while it goes on.

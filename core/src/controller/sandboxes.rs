@@ -35,7 +35,10 @@ impl Inner {
         let plan = sandbox_plan(&netns, &[]);
         let sandbox = Sandbox { id, name, netns, state: SandboxState::Creating { plan: plan.clone() } };
         self.put_sandbox(&sandbox).await?;
-        if let Err(cause) = self.surroundings.kernel.apply(&plan).await {
+        let changing = self.changing.read().await;
+        let applied = self.surroundings.kernel.apply(&plan).await;
+        drop(changing);
+        if let Err(cause) = applied {
             self.remove_sandbox(&sandbox)
                 .await
                 .unwrap_or_else(|error| tracing::error!(%error, "a half-made sandbox remains"));
@@ -76,6 +79,7 @@ impl Inner {
         let plan = sandbox.state.footprint();
         let deleting = Sandbox { state: SandboxState::Deleting { plan: plan.clone() }, ..sandbox.clone() };
         self.put_sandbox(&deleting).await?;
+        let _changing = self.changing.read().await;
         self.surroundings.kernel.replace(&plan, &Plan::new()).await?;
         self.commit(vec![Change::Remove(Key::Sandbox(sandbox.id))]).await
     }
@@ -95,6 +99,7 @@ impl Inner {
 
     async fn finish_sandbox(&self, id: SandboxId) -> Result<()> {
         let Some(sandbox) = self.state().sandboxes.get(&id).cloned() else { return Ok(()) };
+        let _changing = self.changing.read().await;
         let plan = sandbox_plan(&sandbox.netns, &self.state().members(id, None));
         let gone = sandbox.state.footprint().without([&plan]);
         self.surroundings.kernel.remove(&gone).await?;

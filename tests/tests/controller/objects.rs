@@ -5,6 +5,7 @@ use trestle_core::controller::Controller;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, PoolWish, SandboxRequest};
 use trestle_core::event::Action;
 use trestle_core::port::{ExposedPort, PortBinding, Protocol};
+use trestle_core::resource::Resource;
 
 use crate::host::{Host, dual_stack, furnished, on};
 
@@ -325,4 +326,38 @@ async fn attaching_and_detaching_in_parallel_leaves_nothing() {
     }
     controller.settle().await;
     host.everything().must_be(&before, "after the churn");
+}
+
+/// Somebody keeps taking our rules away, and we keep mending, while others attach and detach.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mending_in_the_middle_of_changes_brings_nothing_back_that_is_gone() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    for number in 0..4 {
+        sandbox(&controller, &format!("box{number}")).await;
+    }
+    let before = host.everything();
+    let churn: Vec<_> = (0..4)
+        .map(|number| {
+            let controller = controller.clone();
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    let name = format!("box{number}");
+                    controller.connect(&name, on("front", &["80"])).await.unwrap();
+                    controller.disconnect(&name, "front").await.unwrap();
+                }
+            })
+        })
+        .collect();
+    while churn.iter().any(|task| !task.is_finished()) {
+        host.kernel.lose(&Resource::FirewallBase);
+        controller.repair().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    for task in churn {
+        task.await.unwrap();
+    }
+    controller.settle().await;
+    controller.repair().await.unwrap();
+    host.everything().must_be(&before, "after mending and churning");
 }
