@@ -10,7 +10,8 @@ use trestle_core::{Plan, Result};
 
 use crate::announce::Announcer;
 use crate::claim::Claim;
-use crate::firewall::Firewall;
+use crate::firewall::conntrack::ConnectionTracker;
+use crate::firewall::{self, Firewall};
 use crate::mark::Instance;
 use crate::namespace::Namespaces;
 use crate::netlink::Socket;
@@ -51,17 +52,19 @@ impl LinuxKernel {
     pub fn open(options: Options) -> Result<Self> {
         let claim = Claim::take(&options.description)?;
         let expected = Arc::new(Expectations::default());
+        let firewall = Firewall::open(options.instance)?;
+        let watch = Watch::start(options.instance, expected.clone(), firewall::watch(&firewall)?)?;
         let worker = Worker {
             instance: options.instance,
             host: Socket::open()?,
-            firewall: Firewall::open(options.instance)?,
+            firewall,
+            connections: ConnectionTracker::open()?,
             namespaces: Namespaces::new(options.netns_folder),
             ports: Ports::open()?,
             announcer: Announcer::open()?,
-            expected: expected.clone(),
+            expected,
         };
         let reaper = Reaper::open(options.instance)?;
-        let watch = Watch::start(options.instance, expected)?;
         Ok(Self {
             worker: Thread::start("trestle-kernel", worker)?,
             reaper: Thread::start("trestle-reaper", reaper)?,

@@ -24,7 +24,7 @@ const KEPT_OPEN: usize = 64;
 const STACK: usize = 128 << 10;
 
 /// `NSFS_MAGIC` (linux/magic.h): what the file of a namespace says its file system is.
-const NSFS: i64 = 0x6e73_6673;
+const NSFS: i128 = 0x6e73_6673;
 
 /// The namespaces of sandboxes, as the worker reaches them.
 pub(crate) struct Namespaces {
@@ -194,7 +194,7 @@ fn in_thread<T: Send>(act: impl FnOnce() -> T + Send) -> Result<T> {
 /// Whether a namespace is mounted there.
 pub(crate) fn is_namespace(path: &Path) -> Result<bool> {
     match rustix::fs::statfs(path) {
-        Ok(found) => Ok(found.f_type as i64 == NSFS),
+        Ok(found) => Ok(i128::from(found.f_type) == NSFS),
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(false),
         Err(cause) => Err(failed("looking at the file of a namespace", cause.into())),
     }

@@ -15,6 +15,7 @@ use trestle_core::name::IfName;
 use trestle_core::resource::{Bridge, Owner, Veth};
 use trestle_core::{Error, Result};
 
+use crate::firewall;
 use crate::mark::Instance;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Socket, observed, split};
@@ -41,19 +42,21 @@ pub(crate) struct Wanted {
     ours: bool,
     mtu: Option<u32>,
     master: Option<u32>,
+    /// It is not as it should be, and that was told: once is enough, until it is set right.
+    told: bool,
 }
 
 impl Wanted {
     pub(crate) fn bridge(bridge: &Bridge) -> Self {
         match bridge.owner {
-            Owner::Us => Self { ours: true, mtu: Some(bridge.mtu), master: None },
-            Owner::User => Self { ours: false, mtu: None, master: None },
+            Owner::Us => Self { ours: true, mtu: Some(bridge.mtu), master: None, told: false },
+            Owner::User => Self { ours: false, mtu: None, master: None, told: false },
         }
     }
 
     /// The bridge by its index: one made anew with the same name has no ports.
     pub(crate) fn veth(veth: &Veth, bridge: u32) -> Self {
-        Self { ours: true, mtu: Some(veth.mtu), master: Some(bridge) }
+        Self { ours: true, mtu: Some(veth.mtu), master: Some(bridge), told: false }
     }
 
     /// Whether a link is as it should be.
@@ -82,14 +85,20 @@ impl Changing<'_> {
         self.0.remove(name.as_str());
     }
 
-    /// Whether such a link is in order: as expected, or not ours at all.
-    fn is_fine(&self, name: &str, link: Option<&Link>, instance: Instance) -> bool {
-        match (self.0.get(name), link) {
-            (Some(wanted), Some(link)) => wanted.is_met_by(link, instance),
-            (Some(_), None) => false,
+    /// Whether a link is in order, as expected or not ours at all, or is known not to be.
+    fn is_no_news(&mut self, name: &str, link: Option<&Link>, instance: Instance) -> bool {
+        let Some(wanted) = self.0.get_mut(name) else {
             // A link of ours under a name of its own: somebody renamed it.
-            (None, Some(link)) => !link.is_live(instance),
-            (None, None) => true,
+            return !link.is_some_and(|link| link.is_live(instance));
+        };
+        let fine = link.is_some_and(|link| wanted.is_met_by(link, instance));
+        wanted.told &= !fine;
+        fine || wanted.told
+    }
+
+    fn is_told(&mut self, name: &str) {
+        if let Some(wanted) = self.0.get_mut(name) {
+            wanted.told = true;
         }
     }
 }
@@ -103,7 +112,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Listens in the calling thread's namespace from now on.
-    pub(crate) fn start(instance: Instance, expected: Arc<Expectations>) -> Result<Self> {
+    pub(crate) fn start(instance: Instance, expected: Arc<Expectations>, firewall: firewall::Watch) -> Result<Self> {
         let failed = |cause: io::Error| Error::internal(format!("listening to changes of links: {cause}"));
         let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).map_err(|cause| failed(cause.into()))?;
         let stopped = stop.try_clone().map_err(failed)?;
@@ -112,6 +121,7 @@ impl Watch {
             instance,
             expected,
             links: listen().map_err(failed)?,
+            firewall,
             ask: Socket::open()?,
             sender,
             untold: false,
@@ -152,6 +162,7 @@ struct Listener {
     instance: Instance,
     expected: Arc<Expectations>,
     links: netlink_sys::Socket,
+    firewall: firewall::Watch,
     /// For a second look: what is told may be old.
     ask: Socket,
     sender: mpsc::Sender<Disturbance>,
@@ -164,8 +175,8 @@ impl Listener {
     fn run(mut self, stop: &OwnedFd) {
         loop {
             let patience = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
-            let mut ready =
-                [PollFd::new(stop, PollFlags::IN), PollFd::from_borrowed_fd(self.links.as_fd(), PollFlags::IN)];
+            let mut ready = [stop.as_fd(), self.links.as_fd(), self.firewall.as_fd()]
+                .map(|each| PollFd::from_borrowed_fd(each, PollFlags::IN));
             match rustix::event::poll(&mut ready, self.untold.then_some(&patience)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(cause) => return tracing::error!(%cause, "the watch of links ended"),
@@ -179,6 +190,13 @@ impl Listener {
             while let Some(datagram) = self.receive() {
                 self.hear(&datagram);
                 self.received = datagram;
+            }
+            loop {
+                match self.firewall.news() {
+                    Ok(Some(news)) => self.tell(news),
+                    Ok(None) => break,
+                    Err(error) => return tracing::error!(%error, "the watch of the firewall ended"),
+                }
             }
         }
     }
@@ -205,7 +223,7 @@ impl Listener {
                 && let Some(link) = Link::glimpse(payload)
             {
                 let link_now = (header.message_type == NEW_LINK).then_some(&link);
-                if !self.expected.changing().is_fine(&link.name, link_now, self.instance) {
+                if !self.expected.changing().is_no_news(&link.name, link_now, self.instance) {
                     self.look_again(&link.name);
                 }
             }
@@ -216,22 +234,19 @@ impl Listener {
     /// What was told may be the middle of a change of ours. Nobody changes links while we look.
     fn look_again(&mut self, name: &str) {
         let expected = self.expected.clone();
-        let expected = expected.changing();
-        let answers = self.ask.batch(&[&message::get_link(Which::Name(name))]);
-        let fine = match &answers {
+        let mut expected = expected.changing();
+        match self.ask.batch(&[&message::get_link(Which::Name(name))]) {
             Ok(answers) => {
                 let link = answers.first().and_then(observed::link);
-                expected.is_fine(name, link.as_ref(), self.instance)
+                if expected.is_no_news(name, link.as_ref(), self.instance) {
+                    return;
+                }
             }
-            Err(error) => {
-                tracing::warn!(%error, name, "a changed link can't be looked at");
-                false
-            }
-        };
-        drop(expected);
-        if !fine {
-            self.tell(Disturbance::Link { name: name.to_owned() });
+            Err(error) => tracing::warn!(%error, name, "a changed link can't be looked at"),
         }
+        expected.is_told(name);
+        drop(expected);
+        self.tell(Disturbance::Link { name: name.to_owned() });
     }
 
     fn tell(&mut self, news: Disturbance) {

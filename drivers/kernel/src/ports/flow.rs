@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::SendFlags;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -99,7 +100,9 @@ impl Flows {
         };
         drop(flows);
         flow.asked.fetch_add(1, Ordering::Relaxed);
-        flow.socket.try_send(datagram).map(|_| ())
+        // Not tokio's: it has yet to learn that a new socket can be written to.
+        rustix::net::send(&flow.socket, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+        Ok(())
     }
 
     /// Passes answers back until the flow is idle or its port let go.

@@ -43,17 +43,17 @@ impl Worker {
         let names = bridges.iter().map(|it| &it.name).chain(veths.iter().flat_map(|it| [&it.name, &it.bridge]));
         let mut seen = look(&mut self.host, names)?;
         for bridge in bridges {
-            self.make_bridge(bridge, seen.get(bridge.name.as_str()))?;
+            // Before it is made: what is half made when something fails is no stranger's work either.
             expected.insert(&bridge.name, Wanted::bridge(bridge));
+            self.make_bridge(bridge, seen.get(bridge.name.as_str()))?;
         }
         if bridges.iter().any(|bridge| veths.iter().any(|veth| veth.bridge == bridge.name)) {
             seen.append(&mut look(&mut self.host, bridges.iter().map(|it| &it.name))?);
         }
-        self.make_veths(veths, &seen)?;
         for veth in veths {
-            expected.insert(&veth.name, Wanted::veth(veth, seen[veth.bridge.as_str()].index));
+            expected.insert(&veth.name, Wanted::veth(veth, master(veth, &seen)?));
         }
-        Ok(())
+        self.make_veths(veths, &seen)
     }
 
     fn make_bridge(&mut self, bridge: &Bridge, there: Option<&Link>) -> Result<()> {
@@ -101,7 +101,7 @@ impl Worker {
             steps.push(Step::new(message::address_generation(name, false), "making", *veth).or(NO_IPV6));
             steps.push(Step::new(message::set_port(veth), "making", *veth));
         }
-        for (errno, error) in try_each(&mut self.host, &steps)?.into_iter().flatten() {
+        if let Some((errno, error)) = try_each(&mut self.host, &steps)?.into_iter().flatten().next() {
             return Err(if errno == libc::EEXIST { name_taken(error) } else { error });
         }
         for veth in mended {

@@ -24,6 +24,7 @@ use trestle_core::{Doing, Result};
 
 use crate::announce::Announcer;
 use crate::firewall::Firewall;
+use crate::firewall::conntrack::ConnectionTracker;
 use crate::mark::Instance;
 use crate::namespace::{self, Namespaces};
 use crate::netlink::Socket;
@@ -38,6 +39,7 @@ pub(crate) struct Worker {
     pub(crate) instance: Instance,
     pub(crate) host: Socket,
     pub(crate) firewall: Firewall,
+    pub(crate) connections: ConnectionTracker,
     pub(crate) namespaces: Namespaces,
     pub(crate) ports: Ports,
     pub(crate) announcer: Announcer,

@@ -5,7 +5,7 @@
 //! | 1 | ports are held, so that a taken one stops everything before anything was done |
 //! | 2 | the guard of the loopback addresses stands before any setting opens them |
 //! | 3 | namespaces, links, settings, addresses, routes |
-//! | 4 | the firewall, all of it in one transaction: doors open, doors close |
+//! | 4 | the firewall, all of it in one transaction: doors open, doors close; old UDP flows forgotten |
 //! | 5 | ports let go, rules and routes and addresses withdrawn, links cut off, namespaces removed |
 //!
 //! Steps 1 to 4 stop at the first error. Step 5 goes on over errors, and if there is nothing to set up, so does step 4.
@@ -15,6 +15,7 @@ use std::path::Path;
 
 use trestle_core::error::Error;
 use trestle_core::plan::Difference;
+use trestle_core::port::Protocol;
 use trestle_core::resource::{Bridge, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
 use trestle_core::{Doing, Plan, Result};
 
@@ -45,6 +46,11 @@ impl Worker {
             self.set_up(&difference, to)?;
         }
         match self.change_firewall(&difference) {
+            Err(error) if setting_up => return Err(error),
+            Err(error) => errors.push(error),
+            Ok(()) => {}
+        }
+        match self.forget_flows(&difference) {
             Err(error) if setting_up => return Err(error),
             Err(error) => errors.push(error),
             Ok(()) => {}
@@ -105,6 +111,16 @@ impl Worker {
             true => Ok(()),
             false => self.firewall.change(&removed, &changed, &added),
         }
+    }
+
+    /// UDP has no end, so an old flow to a port would keep going where the port led to before, or nowhere.
+    fn forget_flows(&mut self, difference: &Difference<'_>) -> Result<()> {
+        let changed = difference.changed.iter().map(|(_, after)| after);
+        let ports = difference.removed.iter().chain(&difference.added).chain(changed).filter_map(as_port);
+        for port in ports.filter(|port| port.protocol == Protocol::Udp) {
+            self.connections.forget_udp(port.address, port.host)?;
+        }
+        Ok(())
     }
 
     fn tear_down(&mut self, removed: &[&Resource]) -> Vec<Error> {

@@ -61,6 +61,15 @@ impl Worker {
         if !firewall.is_empty() {
             drifts.extend(self.firewall.verify(&firewall)?);
         }
+        if plan.resources().contains(&Resource::FirewallBase) {
+            let rivals = self.firewall.foreign_drops()?;
+            let resource = || Resource::FirewallBase.told();
+            drifts.extend(rivals.into_iter().map(|detail| Drift {
+                resource: resource(),
+                deviation: Deviation::Obstructed,
+                detail,
+            }));
+        }
         Ok(drifts)
     }
 }

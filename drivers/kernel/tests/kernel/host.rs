@@ -182,3 +182,24 @@ pub(crate) async fn with_sandboxes(kernel: &dyn Kernel, count: u8) {
 pub(crate) fn reaches(sandbox: &Path, address: &str) -> bool {
     inside(sandbox, &format!("ping -c 1 -W 2 -n -q {address}")).is_ok()
 }
+
+/// Does something on a thread in a sandbox; sockets opened there stay the sandbox's.
+pub(crate) fn in_sandbox<T: Send>(sandbox: &Path, act: impl FnOnce() -> T + Send) -> T {
+    let namespace = std::fs::File::open(sandbox).unwrap();
+    thread::scope(|scope| {
+        let thread = scope.spawn(move || {
+            rustix::thread::move_into_link_name_space(
+                std::os::fd::AsFd::as_fd(&namespace),
+                Some(rustix::thread::LinkNameSpaceType::Network),
+            )
+            .unwrap();
+            act()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The number of a link of this host; `None` if there is none of that name.
+pub(crate) fn index(link: &str) -> Option<u64> {
+    try_ip(&format!("-o link show dev {link}")).ok()?.split(':').next()?.trim().parse().ok()
+}
