@@ -19,9 +19,9 @@ pub struct Facts {
     pub nameservers: Vec<IpAddr>,
     /// The MTU of the link that the default route uses; `None` where there is no default route.
     pub uplink_mtu: Option<u32>,
-    /// Links that take a default route from router advertisements and would stop when IPv6 forwarding is enabled
-    /// (`accept_ra` is 1), or were kept from stopping (it is 2): each network's plan holds them, so that it works
-    /// without the plan of another network.
+    /// Links that have a route from a router advertisement (RFC 4861), which the kernel would drop when IPv6 forwarding
+    /// is enabled unless the link's `accept_ra` is 2. Those where it is 2 already are among them: each network's plan
+    /// holds them, so that it works without the plan of another network.
     pub accepts_router_advertisements: Vec<IfName>,
     /// Whether the host has IPv6.
     pub ipv6: bool,

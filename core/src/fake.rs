@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::error::{Error, Result};
-use crate::facts::Facts;
+use crate::facts::{Facts, LinkFact};
 use crate::kernel::{Deviation, Disturbance, Drift, Kernel, PORT_TAKEN};
+use crate::name::IfName;
 use crate::plan::Plan;
-use crate::resource::{Namespace, Owner, PublishedPort, Resource};
+use crate::port::Protocol;
+use crate::resource::{Bridge, Namespace, Owner, PublishedPort, Resource, Veth};
 use crate::store::{Change, Key, Record, Revision, Store};
 
 /// What becomes of one step among all steps that a fake takes.
@@ -111,7 +113,10 @@ struct Host {
     facts: Facts,
     present: BTreeMap<String, Resource>,
     cut_off: BTreeSet<String>,
-    foreign_ports: Vec<(crate::port::Protocol, u16)>,
+    /// When each link was made, counted in links.
+    born: BTreeMap<IfName, u64>,
+    births: u64,
+    foreign_ports: Vec<(Protocol, u16)>,
 }
 
 impl FakeKernel {
@@ -127,13 +132,36 @@ impl FakeKernel {
         present.chain(host.cut_off.iter().map(|link| format!("cut off {link}"))).collect()
     }
 
-    /// Takes something away behind our back.
+    /// Takes something away behind our back, with what stands on it.
     pub fn lose(&self, resource: &Resource) {
-        lock(&self.state).present.remove(&key(resource));
+        let mut host = lock(&self.state);
+        host.unmake(resource);
+        host.cut_off.remove(&key(resource));
+    }
+
+    /// When the link of that name was made, counted in links; `None` if there is none.
+    pub fn born(&self, link: &IfName) -> Option<u64> {
+        lock(&self.state).born.get(link).copied()
+    }
+
+    /// Somebody else makes a bridge.
+    pub fn make_strangers_bridge(&self, name: &IfName) {
+        let mut host = lock(&self.state);
+        host.be_born(name);
+        let kind = "bridge".to_owned();
+        let link = LinkFact { name: name.clone(), kind, mtu: 1500, mac: None, addresses: Vec::new(), ours: false };
+        host.facts.links.push(link);
+    }
+
+    /// And removes it.
+    pub fn remove_strangers_bridge(&self, name: &IfName) {
+        let mut host = lock(&self.state);
+        host.facts.links.retain(|link| link.name != *name);
+        host.born.remove(name);
     }
 
     /// Another program takes these ports.
-    pub fn occupy(&self, protocol: crate::port::Protocol, ports: impl IntoIterator<Item = u16>) {
+    pub fn occupy(&self, protocol: Protocol, ports: impl IntoIterator<Item = u16>) {
         lock(&self.state).foreign_ports.extend(ports.into_iter().map(|port| (protocol, port)));
     }
 
@@ -142,6 +170,7 @@ impl FakeKernel {
         let mut host = lock(&self.state);
         host.present.clear();
         host.cut_off.clear();
+        host.born.clear();
     }
 }
 
@@ -149,7 +178,34 @@ fn key(resource: &Resource) -> String {
     format!("{:?}", resource.identity())
 }
 
+/// A resource as a person would name it.
+fn told(resource: &Resource) -> String {
+    match resource {
+        Resource::Netns(it) => format!("namespace {}", it.path.display()),
+        Resource::Loopback(_) => "loopback".to_owned(),
+        Resource::Sysctl(it) => format!("setting {}", it.key),
+        Resource::Bridge(it) => format!("bridge {}", it.name),
+        Resource::Veth(it) => format!("link {}", it.name),
+        Resource::Address(it) => format!("address {} of {}", it.address, it.link),
+        Resource::Route(it) if it.destination.prefix_len() == 0 => format!("default route by {}", it.link),
+        Resource::Route(it) => format!("route to {}", it.destination),
+        Resource::SourceRule(it) => format!("rule for {}", it.from),
+        Resource::PublishedPort(it) => format!("port {}/{}", it.host, it.protocol),
+        other => key(other),
+    }
+}
+
 impl Host {
+    fn be_born(&mut self, link: &IfName) {
+        self.births += 1;
+        self.born.insert(link.clone(), self.births);
+    }
+
+    /// Whether a stranger has a link of that name.
+    fn is_strangers(&self, name: &IfName) -> bool {
+        self.facts.link(name).is_some_and(|link| !link.ours)
+    }
+
     /// Makes one resource, if what it stands on is there.
     fn make(&mut self, resource: &Resource) -> Result<()> {
         let needs_namespace = |host: &Host, namespace: &Namespace| match namespace {
@@ -161,7 +217,7 @@ impl Host {
                 there.then_some(()).ok_or_else(|| Error::not_found(format!("no namespace at {}", path.display())))
             }
         };
-        let needs_link = |host: &Host, name: &crate::name::IfName| {
+        let needs_link = |host: &Host, name: &IfName| {
             let named = |it: &Resource| match it {
                 Resource::Bridge(bridge) => bridge.name == *name,
                 Resource::Veth(veth) => veth.name == *name || veth.peer.name == *name,
@@ -176,11 +232,10 @@ impl Host {
             Resource::Bridge(it) if it.owner == Owner::User => {
                 self.facts.link(&it.name).ok_or_else(|| Error::not_found(format!("no link {}", it.name)))?;
             }
-            Resource::Bridge(it) => {
-                if self.facts.link(&it.name).is_some_and(|link| !link.ours) {
-                    return Err(Error::conflict(format!("link {} is a stranger's", it.name)));
-                }
+            Resource::Bridge(Bridge { name, .. }) | Resource::Veth(Veth { name, .. }) if self.is_strangers(name) => {
+                return Err(Error::conflict(format!("link {name} is a stranger's")));
             }
+            Resource::Bridge(_) => {}
             Resource::Veth(it) => {
                 if self.cut_off.contains(&key(resource)) {
                     return Err(Error::conflict(format!("link {} is cut off and not yet gone", it.name)));
@@ -196,6 +251,11 @@ impl Host {
                 self.present.get("FirewallBase").ok_or_else(|| Error::not_found("no firewall table"))?;
             }
             Resource::Netns(_) | Resource::FirewallBase | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {}
+        }
+        if let Resource::Bridge(Bridge { name, owner: Owner::Us, .. }) | Resource::Veth(Veth { name, .. }) = resource
+            && !self.born.contains_key(name)
+        {
+            self.be_born(name);
         }
         self.present.insert(key(resource), resource.clone());
         Ok(())
@@ -222,7 +282,12 @@ impl Host {
                 Resource::Route(it) => (&it.namespace, &it.link) != (&namespace, &peer),
                 _ => true,
             });
+            self.born.remove(&veth.name);
             self.cut_off.insert(key);
+        } else if let Some(Resource::Bridge(bridge)) = &was
+            && bridge.owner == Owner::Us
+        {
+            self.born.remove(&bridge.name);
         }
         if let Resource::Netns(netns) = resource {
             let inside = |it: &Resource| match it {
@@ -280,13 +345,19 @@ impl Kernel for FakeKernel {
 
     async fn verify(&self, plan: &Plan) -> Result<Vec<Drift>> {
         let host = lock(&self.state);
+        let strangers = |resource: &Resource| match resource {
+            Resource::Bridge(it) => it.owner == Owner::Us && host.is_strangers(&it.name),
+            Resource::Veth(it) => host.is_strangers(&it.name),
+            _ => false,
+        };
         let drift = |resource: &Resource| {
             let deviation = match host.present.get(&key(resource)) {
+                None if strangers(resource) => Deviation::Obstructed,
                 None => Deviation::Missing,
                 Some(there) if there != resource => Deviation::Altered,
                 Some(_) => return None,
             };
-            Some(Drift { resource: key(resource), deviation, detail: String::new() })
+            Some(Drift { resource: told(resource), deviation, detail: String::new() })
         };
         Ok(plan.resources().iter().filter_map(drift).collect())
     }
@@ -295,10 +366,11 @@ impl Kernel for FakeKernel {
         let kept: BTreeSet<String> = keep.iter().flat_map(|plan| plan.resources().iter().map(key)).collect();
         self.fate.step("sweep", || {
             let mut host = lock(&self.state);
-            let swept: Vec<String> = host.present.keys().filter(|key| !kept.contains(*key)).cloned().collect();
-            host.present.retain(|key, _| kept.contains(key));
+            let swept: Vec<Resource> =
+                host.present.iter().filter(|(key, _)| !kept.contains(*key)).map(|(_, it)| it.clone()).collect();
+            swept.iter().for_each(|resource| host.unmake(resource));
             host.cut_off.clear();
-            Ok(swept)
+            Ok(swept.iter().map(told).collect())
         })
     }
 

@@ -71,8 +71,8 @@ pub struct Loopback {
     pub namespace: Namespace,
 }
 
-/// See [`Resource::Sysctl`]. Settings can't bear a mark, so removing one changes nothing: the value before ours is
-/// kept here for whoever wants it back.
+/// See [`Resource::Sysctl`]. Settings can't bear a mark, so nobody sweeps them; the value before ours is kept here.
+/// Removing one changes nothing unless [`Sysctl::put_back`] says so: others may have come to rely on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sysctl {
     /// Whose: everything under `net` belongs to a namespace.
@@ -84,6 +84,9 @@ pub struct Sysctl {
     /// What it said before us, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior: Option<String>,
+    /// Whether removing it makes it say what it said before us.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub put_back: bool,
 }
 
 /// See [`Resource::Bridge`].

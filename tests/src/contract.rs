@@ -137,18 +137,21 @@ async fn a_destroyed_thing_is_made_again(stage: &dyn Stage) {
 
 async fn a_strangers_link_is_refused_and_left_alone(stage: &dyn Stage) {
     let kernel = stage.kernel();
-    let stranger = name("br-contract");
-    stage.make_strangers_bridge(&stranger);
-    let before = stage.link(&Namespace::Host, &stranger);
-    let error = kernel.apply(&whole(stage)).await.expect_err("a stranger's link in our place");
-    assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
-    assert!(error.to_string().contains("br-contract"), "{error}");
-    let drifts = kernel.verify(&whole(stage)).await.expect("verifying");
-    assert!(drifts.iter().any(|drift| drift.deviation == Deviation::Obstructed), "{drifts:?}");
-    clean_up(stage, &whole(stage)).await;
-    assert!(before.is_some());
-    assert_eq!(stage.link(&Namespace::Host, &stranger), before, "the stranger's link was touched");
-    stage.remove_strangers_bridge(&stranger);
+    for stranger in [name("br-contract"), veth(stage, 1).name] {
+        stage.make_strangers_bridge(&stranger);
+        let before = stage.link(&Namespace::Host, &stranger);
+        let error = kernel.apply(&whole(stage)).await.expect_err("a stranger's link in our place");
+        assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
+        assert!(error.to_string().contains(stranger.as_str()), "{error}");
+        let drifts = kernel.verify(&whole(stage)).await.expect("verifying");
+        assert!(drifts.iter().any(|drift| drift.deviation == Deviation::Obstructed), "{drifts:?}");
+        kernel.remove(&whole(stage)).await.expect("removing");
+        reap(stage, &whole(stage)).await;
+        assert!(before.is_some());
+        assert_eq!(stage.link(&Namespace::Host, &stranger), before, "the stranger's link was touched");
+        stage.remove_strangers_bridge(&stranger);
+        assert_nothing_left(stage).await;
+    }
 }
 
 async fn a_default_route_changes_in_place(stage: &dyn Stage) {

@@ -74,12 +74,17 @@ impl Landscape {
 
     /// Makes a container on a network, with published ports.
     pub fn container(&self, name: &str, network: &str, ports: &[&str]) -> Container {
+        let mut container = self.sandbox(name);
+        self.connect(&mut container, network, ports);
+        container
+    }
+
+    /// Makes a container that is on no network.
+    pub fn sandbox(&self, name: &str) -> Container {
         let path = self.front.create_sandbox(name, &NetnsRequest::Make);
         let path = path.unwrap_or_else(|error| panic!("sandbox {name}: {error}"));
         let namespace = self.router.namespace_at(&path);
-        let mut container = Container { name: name.into(), namespace, places: BTreeMap::new() };
-        self.connect(&mut container, network, ports);
-        container
+        Container { name: name.into(), namespace, places: BTreeMap::new() }
     }
 
     /// Puts a container on one more network.

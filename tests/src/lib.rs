@@ -9,12 +9,14 @@
 //! | everything in a namespace, to compare before and after | [`snapshot`] |
 //! | what may be asked of Trestle, through the library and through the daemon | [`front`], [`library`], [`daemon`] |
 //! | networks for the drivers' golden files | [`golden_cases`] |
+//! | what every kernel layer promises | [`contract`] |
 //! | hosts, wires and a front, ready for a scenario | [`landscape`] |
 //!
 //! Absent here: anything that touches the machine's own namespace, and any test that passes by being skipped.
 
 #![deny(unsafe_code)]
 
+pub mod contract;
 pub mod daemon;
 pub mod front;
 pub mod golden_cases;

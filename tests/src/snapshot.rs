@@ -29,8 +29,10 @@ impl Snapshot {
         }
         for family in ["-4", "-6"] {
             let routes = list(namespace, &format!("{family} route show table all"));
+            let by_and_by = |route: &Value| family == "-6" && text(route, "table") == "local" && is_kernels(route);
+            let routes = routes.iter().filter(|route| !is_kernels_own(route, "dst") && !by_and_by(route));
             lines.extend(
-                routes.iter().map(|route| format!("route {family}: {}", without(route, &["expires", "used", "flags"]))),
+                routes.map(|route| format!("route {family}: {}", without(route, &["expires", "used", "flags"]))),
             );
             let rules = list(namespace, &format!("{family} rule show"));
             lines.extend(rules.iter().map(|rule| format!("rule {family}: {rule}")));
@@ -85,8 +87,12 @@ impl Snapshot {
 /// carrier, and takes them away with the link, which is in the snapshot.
 fn is_kernels_own(value: &Value, field: &str) -> bool {
     let address = text(value, field);
-    (address.starts_with("fe80::") || address.starts_with("ff00::/8") || address == "multicast")
-        && matches!(text(value, "protocol"), "" | "kernel" | "kernel_ll")
+    (address.starts_with("fe80::") || address.starts_with("ff00::/8") || address == "multicast") && is_kernels(value)
+}
+
+/// Whether the kernel made it. The local routes of IPv6 addresses come by and by after these, and go with them.
+fn is_kernels(value: &Value) -> bool {
+    matches!(text(value, "protocol"), "" | "kernel" | "kernel_ll")
 }
 
 /// The fields of a link that somebody decided.

@@ -1,6 +1,9 @@
 //! Telling what is not as it should be, and mending it: by wish, and when the kernel tells of somebody else's change.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use super::Inner;
@@ -8,11 +11,15 @@ use super::recover::Owner;
 use crate::error::Result;
 use crate::event::{Action, Subject};
 use crate::id::NetworkId;
-use crate::kernel::{Disturbance, Drift};
+use crate::kernel::{Deviation, Disturbance, Drift};
 use crate::plan::Plan;
+use crate::surroundings::Task;
 
 /// How long to rest between two repairs, at first and at most: whoever keeps flushing our rules shall not keep us busy.
 const REST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(30));
+
+/// How often everything is looked at when nobody gives cause.
+const ROUND: Duration = Duration::from_secs(60);
 
 impl Inner {
     /// What of everything is not as it should be.
@@ -47,51 +54,62 @@ impl Inner {
         attached.fold(own, |whole, attachment| whole.then(&attachment.plans.whole()))
     }
 
-    /// Applies every plan in force again if anything is amiss; answers with what was.
+    /// Applies every plan in force again if anything is amiss that can be mended; answers with all that was.
     pub(super) async fn repair(self: &Arc<Self>) -> Result<Vec<Drift>> {
         if self.amiss().await?.is_empty() {
             return Ok(Vec::new());
         }
         let still = self.changing.write().await;
         let drifts = self.amiss().await?;
+        // What others put in the way is theirs to take away: it is told, and nothing is made anew for it.
+        let mendable = drifts.iter().any(|drift| drift.deviation != Deviation::Obstructed);
         let mut owners = Vec::new();
-        if !drifts.is_empty() {
+        if mendable {
             for (owner, plan) in self.all_plans() {
                 owners.push((owner, self.surroundings.kernel.verify(&plan).await?));
             }
         }
-        let gone = if drifts.is_empty() { Vec::new() } else { self.restore().await };
+        let gone = if mendable { self.restore().await } else { Vec::new() };
         drop(still);
         self.remove_gone(gone).await;
-        for (owner, drifts) in owners.into_iter().filter(|(_, drifts)| !drifts.is_empty()) {
-            let told: Vec<String> = drifts.iter().map(|drift| drift.resource.clone()).collect();
-            self.tell_repair(&owner, told.join(", "));
+        for (owner, drifts) in owners {
+            let mended = drifts.iter().filter(|drift| drift.deviation != Deviation::Obstructed);
+            let told: Vec<&str> = mended.map(|drift| drift.resource.as_str()).collect();
+            if !told.is_empty() {
+                self.tell_repair(&owner, told.join(", "));
+            }
         }
         Ok(drifts)
     }
 
-    /// Mends whatever somebody else disturbs, ever more patiently while it goes on.
+    /// Mends whatever somebody else disturbs, ever more patiently while it goes on; and looks at everything from time to
+    /// time, for news can be missed and what was in the way may have gone.
     pub(super) async fn repair_forever(self: Arc<Self>) {
         let mut rest = REST.0;
-        while let Some(disturbance) = self.surroundings.kernel.disturbed().await {
-            match &disturbance {
-                Disturbance::Firewall { by } => tracing::warn!(?by, "somebody changed our firewall rules"),
-                Disturbance::Link { name } => tracing::warn!(%name, "somebody changed a link of ours"),
-                Disturbance::Lost => tracing::warn!("notifications were lost: verifying everything"),
-            }
-            match self.repair().await {
-                Ok(drifts) if drifts.is_empty() => rest = REST.0,
-                Ok(drifts) => {
-                    tracing::warn!(count = drifts.len(), "repaired");
-                    self.surroundings.clock.sleep(rest).await;
-                    rest = REST.1.min(rest * 2);
+        let mut news = self.surroundings.kernel.disturbed();
+        loop {
+            match either(news.as_mut(), self.surroundings.clock.sleep(ROUND)).await {
+                None => {}
+                Some(None) => return,
+                Some(Some(disturbance)) => {
+                    log_disturbance(&disturbance);
+                    news = self.surroundings.kernel.disturbed();
                 }
+            }
+            let mended = match self.repair().await {
+                Ok(drifts) => drifts.iter().filter(|drift| drift.deviation != Deviation::Obstructed).count(),
                 Err(error) => {
                     tracing::error!(%error, "could not repair");
-                    self.surroundings.clock.sleep(rest).await;
-                    rest = REST.1.min(rest * 2);
+                    1
                 }
+            };
+            if mended == 0 {
+                rest = REST.0;
+                continue;
             }
+            tracing::warn!(mended, "repaired");
+            self.surroundings.clock.sleep(rest).await;
+            rest = REST.1.min(rest * 2);
         }
     }
 
@@ -108,4 +126,22 @@ impl Inner {
         };
         self.tell(subject, Action::Repair, id, name.unwrap_or_default(), [("resources", what)]);
     }
+}
+
+fn log_disturbance(disturbance: &Disturbance) {
+    match disturbance {
+        Disturbance::Firewall { by } => tracing::warn!(?by, "somebody changed our firewall rules"),
+        Disturbance::Link { name } => tracing::warn!(%name, "somebody changed a link of ours"),
+        Disturbance::Lost => tracing::warn!("notifications were lost: verifying everything"),
+    }
+}
+
+/// What the first of the two says if it is done first, else nothing. The first goes on where it was.
+async fn either<T>(mut first: Pin<&mut (impl Future<Output = T> + ?Sized)>, mut second: Task) -> Option<T> {
+    poll_fn(|context| match (first.as_mut().poll(context), second.as_mut().poll(context)) {
+        (Poll::Ready(said), _) => Poll::Ready(Some(said)),
+        (Poll::Pending, Poll::Ready(())) => Poll::Ready(None),
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+    })
+    .await
 }

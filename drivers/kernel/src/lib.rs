@@ -12,6 +12,7 @@
 //! Absent here: decisions about networks, which are the drivers'; processes, for none is ever started.
 
 mod announce;
+mod carrier;
 mod claim;
 pub mod firewall;
 mod linux;

@@ -10,6 +10,7 @@ use trestle_core::kernel::{Disturbance, Drift, Kernel};
 use trestle_core::{Plan, Result};
 
 use crate::announce::Announcer;
+use crate::carrier::Carrier;
 use crate::claim::Claim;
 use crate::firewall::conntrack::ConnectionTracker;
 use crate::firewall::{self, Firewall};
@@ -64,6 +65,7 @@ impl LinuxKernel {
             namespaces: Namespaces::new(options.netns_folder),
             ports: Ports::open()?,
             announcer: Announcer::open()?,
+            carrier: Carrier::open()?,
             expected,
         };
         let reaper = Reaper::open(options.instance)?;

@@ -22,7 +22,7 @@ impl Instance {
         0x5500_0000 | self.0
     }
 
-    /// The comment in the user data of our table and rules.
+    /// The comment in the user data of our firewall table.
     pub fn comment(self) -> String {
         format!("trestle {self}")
     }

@@ -158,6 +158,7 @@ mod tests {
                 key: "net/ipv4/ip_forward".into(),
                 value: "1".into(),
                 prior: None,
+                put_back: false,
             }),
             Resource::Veth(Veth {
                 name: "veth0123456789".try_into().unwrap(),

@@ -19,6 +19,11 @@ pub(crate) fn read(key: &str) -> Result<Option<String>> {
 /// Makes a setting say what it should, in the calling thread's namespace; not written where it does already.
 pub(crate) fn set(wanted: &Sysctl) -> Result<()> {
     let Some(now) = read(&wanted.key)? else {
+        if of_a_link(&wanted.key) {
+            // A link that was renamed or taken out since: there is nothing to set, and verify tells of it.
+            tracing::warn!(setting = %wanted.key, "its link is gone");
+            return Ok(());
+        }
         return Err(Error::unsupported(format!("this kernel has no setting {}", wanted.key)));
     };
     if now == wanted.value.trim() {
@@ -30,6 +35,20 @@ pub(crate) fn set(wanted: &Sysctl) -> Result<()> {
         }
         _ => Error::internal(format!("{cause} (wanted {:?}, it says {now:?})", wanted.value)),
     })
+}
+
+/// Makes a setting say what it said before us, unless somebody has changed it since or its link is gone.
+pub(crate) fn put_back(ours: &Sysctl) -> Result<()> {
+    let Some(prior) = ours.prior.as_ref().filter(|_| ours.put_back) else { return Ok(()) };
+    match read(&ours.key)? {
+        Some(now) if now == ours.value.trim() => set(&Sysctl { value: prior.clone(), ..ours.clone() }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it is one link's: `net/ipv4/conf/LINK/…`.
+fn of_a_link(key: &str) -> bool {
+    matches!(key.split('/').collect::<Vec<_>>()[..], ["net", "ipv4" | "ipv6", "conf", link, ..] if !matches!(link, "all" | "default"))
 }
 
 fn path(key: &str) -> Result<PathBuf> {

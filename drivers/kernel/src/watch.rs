@@ -152,7 +152,10 @@ impl Drop for Watch {
 
 fn listen() -> io::Result<netlink_sys::Socket> {
     let mut socket = netlink_sys::Socket::new(NETLINK_ROUTE)?;
-    rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)?;
+    // Only root of the machine may; with a small one, what does not fit is told as lost.
+    if let Err(cause) = rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER) {
+        tracing::debug!(%cause, "changes of links are told through a small buffer");
+    }
     socket.bind(&SocketAddr::new(0, LINKS))?;
     socket.set_non_blocking(true)?;
     Ok(socket)

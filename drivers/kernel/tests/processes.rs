@@ -24,8 +24,13 @@ fn everything() -> Plan {
             to_v6: None,
         })
     };
-    let forwarding =
-        |namespace| Sysctl { namespace, key: "net/ipv4/ip_forward".into(), value: "1".into(), prior: None };
+    let forwarding = |namespace| Sysctl {
+        namespace,
+        key: "net/ipv4/ip_forward".into(),
+        value: "1".into(),
+        prior: None,
+        put_back: false,
+    };
     network().then(&room(2)).then(&endpoint(2)).then(&Plan::from(vec![
         Resource::Sysctl(forwarding(Namespace::Host)),
         Resource::Sysctl(forwarding(host::sandbox(2))),

@@ -41,7 +41,7 @@ pub(super) fn plan(network: &Network, facts: &Facts) -> Result<Plan> {
         resources.extend(gateway::address(network, pool, &bridge, facts)?);
     }
     if network.pool_v4().is_some() && !network.internal {
-        resources.push(setting(facts, format!("net/ipv4/conf/{}/route_localnet", bridge.name), "1"));
+        resources.push(loopback_routing(&bridge, facts));
     }
     resources.push(Resource::FirewallNetwork(traffic(network, &options, &bridge)));
     Ok(Plan::from(resources))
@@ -210,9 +210,23 @@ fn traffic(network: &Network, options: &BridgeOptions, bridge: &Bridge) -> Firew
     }
 }
 
+/// Published ports answer on the host's loopback addresses too. A user's bridge outlives the guard that makes this
+/// safe, so there it goes with the network.
+fn loopback_routing(bridge: &Bridge, facts: &Facts) -> Resource {
+    let key = format!("net/ipv4/conf/{}/route_localnet", bridge.name);
+    let prior = facts.sysctl(&key).map_or_else(|| "0".to_owned(), str::to_owned);
+    Resource::Sysctl(Sysctl {
+        namespace: Namespace::Host,
+        key,
+        value: "1".to_owned(),
+        prior: (bridge.owner == Owner::User).then_some(prior),
+        put_back: bridge.owner == Owner::User,
+    })
+}
+
 fn setting(facts: &Facts, key: String, value: &str) -> Resource {
     let prior = facts.sysctl(&key).map(str::to_owned);
-    Resource::Sysctl(Sysctl { namespace: Namespace::Host, key, value: value.to_owned(), prior })
+    Resource::Sysctl(Sysctl { namespace: Namespace::Host, key, value: value.to_owned(), prior, put_back: false })
 }
 
 /// An internal network can't publish.

@@ -101,7 +101,7 @@ pub(crate) fn if_name(name: &str) -> IfName {
 
 pub(crate) fn sysctl(key: &str, value: &str, prior: Option<&str>) -> Resource {
     let (key, value, prior) = (key.to_owned(), value.to_owned(), prior.map(str::to_owned));
-    Resource::Sysctl(Sysctl { namespace: Namespace::Host, key, value, prior })
+    Resource::Sysctl(Sysctl { namespace: Namespace::Host, key, value, prior, put_back: false })
 }
 
 pub(crate) fn address(namespace: Namespace, link: &str, address: &str) -> Resource {

@@ -7,7 +7,6 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use trestle_tests::daemon::Daemon;
-use trestle_tests::front::Front;
 use trestle_tests::landscape::{Container, Landscape, OUTSIDE, ROUTER, hosts};
 use trestle_tests::snapshot::Snapshot;
 use trestle_tests::traffic::{Protocol, Server};
@@ -67,12 +66,13 @@ struct Containers {
 impl Scene {
     fn dry_run(&mut self) {
         say("What would be done for a network is a plan, which can be read before:");
-        let first = "network create --ipv6 first";
-        self.trestle("network create --ipv6 --dry-run front");
+        let command = "network create --ipv6 --dry-run front";
+        println!("    $ trestle {command}");
+        show_plan(&self.run(command));
         assert_eq!(self.land.front.objects(), Ok(Vec::new()), "a dry run made something");
-        // What all networks share stays for the next one: it is there before the look that the end is compared with.
-        for command in [first, "network rm first"] {
-            self.daemon.trestle(&words(command)).unwrap_or_else(|error| panic!("{error}"));
+        // What is shared stays for the next network or sandbox: it is there before the look that the end is compared with.
+        for command in ["network create --ipv6 first", "network rm first", "sandbox create first", "sandbox rm first"] {
+            self.run(command);
         }
     }
 
@@ -147,8 +147,26 @@ impl Scene {
     /// Runs the command line and shows what it prints.
     fn trestle(&self, command: &str) {
         println!("    $ trestle {command}");
-        let printed = self.daemon.trestle(&words(command)).unwrap_or_else(|error| panic!("{error}"));
-        printed.lines().for_each(|line| println!("    {line}"));
+        self.run(command).lines().for_each(|line| println!("    {line}"));
+    }
+
+    fn run(&self, command: &str) -> String {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        self.daemon.trestle(&words).unwrap_or_else(|error| panic!("{error}"))
+    }
+}
+
+/// Shows a plan, but for the rules that all networks share.
+fn show_plan(plan: &str) {
+    let is_shared = |line: &&str| line.starts_with(['\t', '}']) || line.starts_with("table ");
+    let shared = plan.lines().filter(is_shared).count();
+    assert!(shared > 0 && plan.contains("ip link add"), "this is no plan: {plan}");
+    for line in plan.lines() {
+        match line.starts_with("table ") {
+            true => println!("    {line} … }}   ({shared} lines, which all networks share)"),
+            false if is_shared(&line) => {}
+            false => println!("    {line}"),
+        }
     }
 }
 
@@ -156,10 +174,6 @@ fn ask(client: &Container, address: IpAddr, port: u16, expected: Option<&str>) {
     let answer = client.ask(Protocol::Tcp, address, port);
     println!("    {} asks {address} port {port}: {answer:?}", client.name);
     assert_eq!(answer.by(), expected);
-}
-
-fn words(command: &str) -> Vec<&str> {
-    command.split_whitespace().collect()
 }
 
 fn say(text: &str) {

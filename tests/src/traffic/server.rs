@@ -1,5 +1,6 @@
 //! A server that tells each client its own name and the address that it saw, and remembers.
 
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, Weak};
 use std::time::Duration;
@@ -42,20 +43,24 @@ struct Seen {
 impl Server {
     /// Starts one in that namespace, on every address of both families.
     pub fn start(namespace: &Namespace, name: &str, port: u16) -> Self {
-        let here = namespace.run(|| std::net::TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).is_ok());
-        let address = if here { Ipv6Addr::UNSPECIFIED.into() } else { IpAddr::from(Ipv4Addr::UNSPECIFIED) };
-        Self::start_at(namespace, name, SocketAddr::new(address, port))
+        let both = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port);
+        let sockets = listen(namespace, both).or_else(|error| match error.kind() {
+            // A machine without IPv6.
+            ErrorKind::Unsupported | ErrorKind::AddrNotAvailable => {
+                listen(namespace, (Ipv4Addr::UNSPECIFIED, port).into())
+            }
+            _ => Err(error),
+        });
+        Self::serve(name, sockets.unwrap_or_else(|error| panic!("{name} can't listen on port {port}: {error}")))
     }
 
     /// Starts one in that namespace, on one address.
     pub fn start_at(namespace: &Namespace, name: &str, address: SocketAddr) -> Self {
-        let failed = |error| panic!("{name} can't listen on {address}: {error}");
-        let (listener, socket, within) = namespace.run(|| {
-            let listener = std::net::TcpListener::bind(address).unwrap_or_else(failed);
-            let socket =
-                std::net::UdpSocket::bind(address).unwrap_or_else(|error| panic!("{name}: {address}: {error}"));
-            (listener, socket, own_client(address))
-        });
+        let sockets = listen(namespace, address);
+        Self::serve(name, sockets.unwrap_or_else(|error| panic!("{name} can't listen on {address}: {error}")))
+    }
+
+    fn serve(name: &str, (listener, socket, within): Sockets) -> Self {
         let seen = Mutex::new(Seen::default());
         let state = Arc::new(State { name: name.into(), seen, read: Condvar::new(), within });
         let _entered = runtime().enter();
@@ -157,6 +162,16 @@ async fn serve_udp(state: Arc<State>, socket: UdpSocket) {
             eprintln!("{} can't answer {client}: {error}", state.name);
         }
     }
+}
+
+/// For TCP, for UDP, and towards the one for UDP.
+type Sockets = (std::net::TcpListener, std::net::UdpSocket, std::net::UdpSocket);
+
+fn listen(namespace: &Namespace, address: SocketAddr) -> io::Result<Sockets> {
+    namespace.run(|| {
+        let (listener, socket) = (std::net::TcpListener::bind(address)?, std::net::UdpSocket::bind(address)?);
+        Ok((listener, socket, own_client(address)))
+    })
 }
 
 /// A socket towards the server's own, within its namespace.

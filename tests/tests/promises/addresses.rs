@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use trestle_core::controller::request::{EndpointRequest, NetnsRequest};
+use trestle_core::controller::request::EndpointRequest;
 use trestle_tests::landscape::{Landscape, PROTOCOLS, ROUTER};
 
 on_every_front!(an_address_used_again_at_once_reaches_its_new_owner);
@@ -30,9 +30,7 @@ fn an_address_used_again_at_once_reaches_its_new_owner(land: &Landscape) {
     }
     drop(before);
     land.disconnect(&mut old, "front");
-    let path = land.front.create_sandbox("new", &NetnsRequest::Make).unwrap();
-    let namespace = land.router.namespace_at(&path);
-    let mut new = trestle_tests::landscape::Container { name: "new".into(), namespace, places: Default::default() };
+    let mut new = land.sandbox("new");
     land.connect_as(&mut new, "front", &["8080:80/tcp", "8080:80/udp"], keep);
     assert_eq!(new.addresses("front"), addresses);
     let _server = new.serve(80);

@@ -3,6 +3,8 @@
 //! A scenario that makes sense on every front is played on each: through the library, and through the daemon and its
 //! command line.
 
+#![allow(clippy::unwrap_used, reason = "a scenario is a test, and tests unwrap")]
+
 use std::sync::Arc;
 
 use trestle_tests::daemon::Daemon;
@@ -34,10 +36,12 @@ mod isolation;
 mod links;
 mod loopback;
 mod nothing_left;
+mod odd_hosts;
 mod publish;
 mod published;
 mod repair;
 mod same_network;
+mod sandboxes;
 
 fn play(start: Start, scenario: fn(&Landscape)) {
     privileges::obtain(|| scenario(&Landscape::new(start)));

@@ -314,3 +314,63 @@ fn readable_part(kind: Type, bytes: &[u8]) -> Option<String> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::set::Holds;
+    use super::*;
+
+    fn published() -> impl Strategy<Value = PublishedPort> {
+        let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Sctp)];
+        let ports = (1u16..=65_000, 0u16..=20, any::<bool>());
+        (protocol, any::<Option<IpAddr>>(), ports, any::<Option<[u8; 4]>>(), any::<Option<[u8; 16]>>()).prop_map(
+            |(protocol, address, (first, more, same), to_v4, to_v6)| PublishedPort {
+                protocol,
+                address,
+                host: PortRange::new(first, first + more).unwrap(),
+                container: match same {
+                    true => PortRange::new(first, first + more).unwrap(),
+                    false => PortRange::new(7, 7 + more).unwrap(),
+                },
+                to_v4: to_v4.map(Into::into),
+                to_v6: to_v6.map(Into::into),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_has_the_length_of_its_set_and_reads_back_as_it_is_shown(port in published()) {
+            for element in elements(&Resource::PublishedPort(port.clone())) {
+                let definition = element.set.definition();
+                let (low, high) = (element.key_bytes(), element.key_end_bytes());
+                prop_assert_eq!(low.len(), definition.key_length());
+                prop_assert_eq!(high.is_some(), definition.interval);
+                let Value::Parts(parts) = &element.value else { panic!("ports lead somewhere") };
+                let value = joined(parts, Part::low);
+                prop_assert_eq!(value.len(), definition.value().unwrap().1);
+                let Holds::Values(types) = definition.holds else { panic!("ports lead somewhere") };
+                let told = format!("{} : {}", readable(definition.key, &low, high.as_deref()), readable(types, &value, None));
+                let shown = element.to_string();
+                let whole = |text: String| text.replace("0.0.0.0-255.255.255.255", "0.0.0.0/0").replace(EVERY_V6, "::/0");
+                prop_assert_eq!(whole(told), whole(shown));
+            }
+        }
+
+        #[test]
+        fn every_port_of_a_family_that_is_listened_on_leads_to_its_container(port in published()) {
+            let serves = |at_v4: bool| port.address.is_none_or(|it| it.is_ipv4() == at_v4);
+            let families = usize::from(port.to_v4.is_some() && serves(true)) + usize::from(port.to_v6.is_some() && serves(false));
+            let range = port.host == port.container && port.host.count() > 1;
+            let each = if range { 1 } else { port.host.count() as usize };
+            let all = elements(&Resource::PublishedPort(port));
+            prop_assert_eq!(all.len(), families * each);
+            let keys: std::collections::HashSet<_> = all.iter().map(|it| (it.set, &it.key)).collect();
+            prop_assert_eq!(keys.len(), all.len());
+        }
+    }
+
+    const EVERY_V6: &str = "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+}

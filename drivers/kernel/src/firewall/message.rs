@@ -125,8 +125,6 @@ pub(super) struct Message<'a> {
     pub flags: u16,
     /// The number of the message that it answers.
     pub sequence: u32,
-    /// The socket that it answers, or whose deed it tells.
-    pub port: u32,
     /// What follows the netlink header.
     pub payload: &'a [u8],
 }
@@ -154,13 +152,7 @@ pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>>
         let four = |at: usize| Some(u32::from_ne_bytes(datagram.get(at..at + 4)?.try_into().ok()?));
         let two = |at: usize| Some(u16::from_ne_bytes(datagram.get(at..at + 2)?.try_into().ok()?));
         let length = usize::try_from(four(0)?).ok()?;
-        let message = Message {
-            kind: two(4)?,
-            flags: two(6)?,
-            sequence: four(8)?,
-            port: four(12)?,
-            payload: datagram.get(16..length)?,
-        };
+        let message = Message { kind: two(4)?, flags: two(6)?, sequence: four(8)?, payload: datagram.get(16..length)? };
         datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(message)
     })

@@ -2,7 +2,8 @@
 //!
 //! One table, `inet trestle`, whose chains and rules never change while we run. Networks and published ports are
 //! elements of its sets and maps: adding one costs the same with none and with 50,000 there, and a packet finds its
-//! port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all.
+//! port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all. It takes Linux 5.10
+//! or newer: 5.6 has the interval maps, 5.7 tells in postrouting where a packet came from, 5.10 keeps our mark.
 //!
 //! | to find | look in |
 //! |---|---|
@@ -61,6 +62,8 @@ pub struct Firewall {
 struct Known {
     generation: u32,
     standing: bool,
+    /// Chains, rules and sets were seen, or made, as they should be.
+    whole: bool,
 }
 
 impl Firewall {
@@ -74,7 +77,8 @@ impl Firewall {
 
     /// Takes out, changes and puts in, in one transaction. What is not the firewall's is passed over; where nothing is
     /// to be done the kernel is not called. Removing what is gone and adding what is there succeed. The table is made
-    /// when something is added and it is missing; it goes when [`Resource::FirewallBase`] is removed.
+    /// when something is added and it is missing; it goes when [`Resource::FirewallBase`] is removed, unless people have
+    /// rules in the admin chain.
     ///
     /// # Errors
     /// `Conflict` if another table has our name, or another entry stands where one is added; `Unsupported` for what
@@ -93,7 +97,8 @@ impl Firewall {
     }
 
     /// Makes the whole table anew with what these resources come to, in one transaction: established connections do
-    /// not notice. The admin chain keeps what people wrote. Without any resource of the firewall the table goes.
+    /// not notice. The admin chain keeps what people wrote. Without any resource of the firewall the table goes,
+    /// unless people have rules in the admin chain.
     ///
     /// # Errors
     /// As [`Firewall::change`].
@@ -101,6 +106,7 @@ impl Firewall {
         let wanted = resources.iter().any(|it| is_firewall(it));
         let mut all: Vec<Element> = resources.iter().flat_map(|it| elements(it)).collect();
         all.sort();
+        all.dedup();
         self.make_anew(wanted, &all).doing(|| "restoring the firewall")
     }
 
@@ -118,12 +124,11 @@ impl Firewall {
         for _ in 0..ATTEMPTS {
             let known = self.look()?;
             let mut batch = Batch::default();
+            let mut standing = true;
             if change.no_base {
-                if known.standing {
-                    transaction::delete_table(&mut batch);
-                }
+                standing = known.standing && self.take_down(&mut batch)?;
             } else {
-                if change.needs_base() && (!known.standing || remake || (change.base && self.base_drifts()?)) {
+                if change.needs_base() && (!known.standing || remake || (change.base && self.base_drifts(known)?)) {
                     transaction::make_base(&mut batch, self.instance);
                 }
                 if known.standing {
@@ -131,9 +136,12 @@ impl Firewall {
                 }
                 transaction::add(&mut batch, &change.come);
             }
-            let refusals = match self.transact(&mut batch, known, !change.no_base)? {
+            let refusals = match self.transact(&mut batch, known, standing)? {
                 Outcome::Done => return Ok(()),
-                Outcome::Stale => continue,
+                Outcome::Stale => {
+                    pruned = false;
+                    continue;
+                }
                 Outcome::Refused(refusals) => refusals,
             };
             let missing =
@@ -157,6 +165,7 @@ impl Firewall {
         for _ in 0..ATTEMPTS {
             let known = self.look()?;
             let mut batch = Batch::default();
+            let mut standing = wanted;
             match wanted {
                 true => {
                     if rebuild {
@@ -166,10 +175,10 @@ impl Firewall {
                     Set::ALL.into_iter().for_each(|it| transaction::empty_set(&mut batch, it));
                     transaction::add(&mut batch, all);
                 }
-                false if known.standing => transaction::delete_table(&mut batch),
+                false if known.standing => standing = self.take_down(&mut batch)?,
                 false => {}
             }
-            match self.transact(&mut batch, known, wanted)? {
+            match self.transact(&mut batch, known, standing)? {
                 Outcome::Done => return Ok(()),
                 Outcome::Stale => {}
                 Outcome::Refused(refusals) => {
@@ -184,6 +193,17 @@ impl Firewall {
             }
         }
         Err(restless())
+    }
+
+    /// Takes the table away, unless people have rules in the admin chain: those are never ours to remove, so the table
+    /// stays for their sake, without an element. Whether it stays.
+    fn take_down(&mut self, batch: &mut Batch) -> Result<bool> {
+        let keeps = dump::rules(&mut self.socket)?.iter().any(|(chain, _)| chain == Chain::Admin.name());
+        match keeps {
+            true => Set::ALL.into_iter().for_each(|set| transaction::empty_set(batch, set)),
+            false => transaction::delete_table(batch),
+        }
+        Ok(keeps)
     }
 
     /// Empties what is ours, and deletes the chains and sets that are made in another way than ours. People's own
@@ -207,6 +227,16 @@ impl Firewall {
         Ok(())
     }
 
+    /// Whether chains, rules or sets are not as they should be; looked up once as long as only we change anything.
+    fn base_drifts(&mut self, known: Known) -> Result<bool> {
+        if known.whole {
+            return Ok(false);
+        }
+        let drifts = !self.base_deviations()?.is_empty();
+        self.known = Some(Known { whole: !drifts, ..known });
+        Ok(drifts)
+    }
+
     /// Keeps only the elements that the kernel has.
     fn prune(&mut self, elements: &mut Vec<Element>) -> Result<()> {
         let mut kept = Vec::with_capacity(elements.len());
@@ -227,7 +257,10 @@ impl Firewall {
         let outcome = self.socket.transact(batch, known.generation);
         self.known = match outcome {
             // The kernel leaves 0 out when it counts over.
-            Ok(Outcome::Done) => Some(Known { generation: known.generation.checked_add(1).unwrap_or(1), standing }),
+            Ok(Outcome::Done) => {
+                let whole = standing && known.standing && self.known.is_some_and(|it| it.whole);
+                Some(Known { generation: known.generation.checked_add(1).unwrap_or(1), standing, whole })
+            }
             Ok(Outcome::Refused(_)) => Some(known),
             Ok(Outcome::Stale) | Err(_) => None,
         };
@@ -246,7 +279,7 @@ impl Firewall {
             Standing::Ours { .. } => true,
             Standing::Strangers { comment } => return Err(Standing::conflict(comment.as_deref())),
         };
-        Ok(*self.known.insert(Known { generation, standing }))
+        Ok(*self.known.insert(Known { generation, standing, whole: false }))
     }
 }
 

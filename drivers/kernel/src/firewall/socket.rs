@@ -8,6 +8,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket as Netlink, SocketAddr};
+use rustix::net::sockopt::{
+    set_socket_recv_buffer_size_force, set_socket_send_buffer_size, set_socket_send_buffer_size_force,
+};
 use trestle_core::error::{Error, Result};
 
 use super::attribute::{Attributes, read};
@@ -44,6 +47,10 @@ impl Socket {
             netlink.connect(&SocketAddr::new(0, 0))?;
             netlink.set_ext_ack(true)?;
             netlink.set_cap_ack(true)?;
+            // The kernel tells every message that it refuses. Less room is no harm: then an error is told as lost.
+            if let Err(error) = set_socket_recv_buffer_size_force(borrowed(&netlink), ANSWERS) {
+                tracing::debug!(%error, "netfilter's answers have to do with a small buffer");
+            }
             Ok((netlink, port))
         };
         let (netlink, port) = opened().map_err(|error| match error.raw_os_error() {
@@ -62,7 +69,7 @@ impl Socket {
 
     /// Sends a transaction, bound to a generation of the rules.
     pub(super) fn transact(&mut self, batch: &mut Batch, generation: u32) -> Result<Outcome> {
-        let first = self.sequence.wrapping_add(1);
+        let first = self.next_sequence();
         let (bytes, last) = batch.seal(generation, first);
         self.sequence = last;
         make_room(&self.netlink, &mut self.room, bytes.len());
@@ -104,7 +111,7 @@ impl Socket {
         fill: impl Fn(&mut Attributes<'_>),
         mut each: impl FnMut(&Message<'_>),
     ) -> Result<bool> {
-        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence = self.next_sequence();
         let mut question = Vec::new();
         write(&mut question, kind, NLM_F_REQUEST | NLM_F_ACK | flags, family, 0, fill);
         question[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
@@ -124,6 +131,11 @@ impl Socket {
             }
         }
         Err(Error::internal("the kernel's answer about netfilter broke off"))
+    }
+
+    /// A number that no message has had lately; a transaction takes as many as it has messages.
+    fn next_sequence(&self) -> u32 {
+        if self.sequence > u32::MAX / 2 { 1 } else { self.sequence + 1 }
     }
 
     /// Tells the connection tracker several things at once, each on its own; errors in `passable` are none.
@@ -165,6 +177,7 @@ impl Socket {
 /// microseconds, so this many in a row mean that a program runs wild.
 pub(super) const ATTEMPTS: usize = 1000;
 
+const ANSWERS: usize = 4 << 20;
 const TORN: &str = "the rules were changed while they were being read";
 // The kernel's dumps come in pieces of at most 32 KiB, a lone message is at most 64 KiB.
 const ANSWER: usize = 1 << 16;
@@ -185,7 +198,6 @@ pub(super) fn borrowed(netlink: &Netlink) -> BorrowedFd<'_> {
 
 /// Makes sure that so many bytes can be sent at once. Without the privilege for it the system's own limit has to do.
 fn make_room(netlink: &Netlink, room: &mut usize, length: usize) {
-    use rustix::net::sockopt::{set_socket_send_buffer_size, set_socket_send_buffer_size_force};
     if length <= *room {
         return;
     }

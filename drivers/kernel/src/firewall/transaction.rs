@@ -187,3 +187,61 @@ fn set_data(definition: &Definition) -> Vec<u8> {
     data.extend_from_slice(&user_data(NFTNL_UDATA_SET_COMMENT, definition.comment));
     data
 }
+
+#[cfg(test)]
+mod tests {
+    use trestle_core::port::{PortRange, Protocol};
+    use trestle_core::resource::{FirewallNetwork, Inside, PublishedPort, Resource};
+
+    use super::super::element::elements;
+    use super::super::message::messages;
+    use super::*;
+
+    #[test]
+    fn ten_thousand_ports_are_cut_into_lists_below_64_kib_and_none_is_lost() {
+        let resource = Resource::PublishedPort(PublishedPort {
+            protocol: Protocol::Tcp,
+            address: Some("2001:db8::1".parse().unwrap()),
+            host: PortRange::new(1, 10_000).unwrap(),
+            container: PortRange::new(2, 10_001).unwrap(),
+            to_v4: None,
+            to_v6: Some("fd00::2".parse().unwrap()),
+        });
+        let all = elements(&resource);
+        let mut batch = Batch::default();
+        add(&mut batch, &all);
+        remove(&mut batch, &all);
+        let (bytes, _) = batch.seal(1, 1);
+        let mut counts = [0, 0];
+        for message in messages(bytes) {
+            let Some(list) = message.attributes().get(NFTA_SET_ELEM_LIST_ELEMENTS) else { continue };
+            counts[usize::from(message.nftables() == Some(NFT_MSG_DELSETELEM))] += list.inside().count();
+        }
+        assert_eq!(counts, [10_000, 10_000]);
+    }
+
+    #[test]
+    fn no_element_is_longer_than_was_reckoned() {
+        let network = Resource::FirewallNetwork(FirewallNetwork {
+            bridge: "fifteen-letters".try_into().unwrap(),
+            inside: Inside::PublishedOnly,
+            internal: false,
+            masquerade_v4: true,
+            masquerade_v6: true,
+            filter_bridged: false,
+        });
+        let range = Resource::PublishedPort(PublishedPort {
+            protocol: Protocol::Sctp,
+            address: Some("2001:db8::1".parse().unwrap()),
+            host: PortRange::new(1, 2).unwrap(),
+            container: PortRange::new(1, 2).unwrap(),
+            to_v4: None,
+            to_v6: Some("fd00::2".parse().unwrap()),
+        });
+        for element in [network, range].iter().flat_map(elements) {
+            let mut bytes = Vec::new();
+            element.write(true, &mut Attributes::new(&mut bytes));
+            assert!(bytes.len() <= LONGEST_ELEMENT, "{element}: {}", bytes.len());
+        }
+    }
+}

@@ -51,11 +51,6 @@ impl Firewall {
         Ok(told)
     }
 
-    /// Whether chains, rules or sets are not as they should be.
-    pub(super) fn base_drifts(&mut self) -> Result<bool> {
-        Ok(!self.base_deviations()?.is_empty())
-    }
-
     fn deviations(&mut self, resources: &[&Resource]) -> Result<Vec<Drift>> {
         let table = |deviation, detail: String| vec![drift(format!("table inet {TABLE}"), deviation, detail)];
         match dump::standing(&mut self.socket, self.instance)? {
@@ -77,7 +72,8 @@ impl Firewall {
         Ok(drifts)
     }
 
-    fn base_deviations(&mut self) -> Result<Vec<Drift>> {
+    /// What of chains, rules and sets is not as it should be.
+    pub(super) fn base_deviations(&mut self) -> Result<Vec<Drift>> {
         let mut drifts = Vec::new();
         let chains = dump::chains(&mut self.socket)?;
         let mut rules: HashMap<String, Vec<Vec<u8>>> = HashMap::new();

@@ -23,7 +23,6 @@ use super::uapi::*;
 /// [`Watch::news`] until there is none.
 pub struct Watch {
     netlink: Netlink,
-    own_port: u32,
     touched: bool,
     buffer: Vec<u8>,
 }
@@ -47,7 +46,7 @@ pub fn watch(firewall: &Firewall) -> Result<Watch> {
     };
     let netlink =
         opened().map_err(|error| Error::internal(told(&error))).doing(|| "listening for changes of nf_tables")?;
-    Ok(Watch { netlink, own_port, touched: false, buffer: vec![0; 1 << 16] })
+    Ok(Watch { netlink, touched: false, buffer: vec![0; 1 << 16] })
 }
 
 impl Watch {
@@ -71,7 +70,7 @@ impl Watch {
             };
             // A datagram tells of one transaction at most, and the end of a transaction is its last message.
             let mut found = None;
-            for message in messages(&self.buffer[..length]).filter(|it| it.port != self.own_port) {
+            for message in messages(&self.buffer[..length]) {
                 match message.nftables() {
                     Some(NFT_MSG_NEWGEN) if std::mem::take(&mut self.touched) => {
                         found = Some(Disturbance::Firewall { by: doer(&message) });

@@ -11,7 +11,7 @@ use netlink_packet_route::link::{
     LinkExtentMask, LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState};
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{
@@ -22,6 +22,9 @@ use trestle_core::resource::{Address, Bridge, Route, SourceRule, Veth};
 
 use super::Request;
 use crate::mark::{Instance, PROTOCOL};
+
+/// The table of what is here (`RT_TABLE_LOCAL`, linux/rtnetlink.h).
+const LOCAL_TABLE: u32 = 255;
 
 /// How a link is found: the name costs the kernel a look-up, the index may have gone to another link.
 #[derive(Clone, Copy, Debug)]
@@ -185,6 +188,20 @@ fn address(address: &Address, index: u32) -> AddressMessage {
 
 pub(crate) fn add_address(wanted: &Address, index: u32) -> Request {
     Request::new(RouteNetlinkMessage::NewAddress(address(wanted, index)), NLM_F_CREATE | NLM_F_EXCL)
+}
+
+/// Packets to the address are for this namespace. The kernel says so too, but for IPv6 from a work queue of its own, by
+/// and by; until then the first packets would be lost. Its route goes before ours, which goes with the link.
+pub(crate) fn own_address(wanted: &Address, link: u32) -> Option<Request> {
+    let IpAddr::V6(address) = wanted.address.addr() else { return None };
+    let mut message = RouteMessageBuilder::<Ipv6Addr>::new()
+        .destination_prefix(address, 128)
+        .kind(RouteType::Local)
+        .table_id(LOCAL_TABLE)
+        .protocol(RouteProtocol::Kernel)
+        .build();
+    message.attributes.push(RouteAttribute::Oif(link));
+    Some(Request::new(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE))
 }
 
 pub(crate) fn delete_address(gone: &Address, index: u32) -> Request {

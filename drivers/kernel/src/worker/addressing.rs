@@ -84,6 +84,10 @@ impl Worker {
                 Step::new(message::add_address(address, link.index), "adding", *address),
                 Kind::Address(address, link),
             ));
+            // The host's addresses have time, and theirs would outlive them on a user's bridge.
+            if let (Namespace::At(_), Some(own)) = (namespace, message::own_address(address, link.index)) {
+                steps.push((Step::new(own, "adding", *address).or(THERE), Kind::Own));
+            }
         }
         for route in routes {
             let link = there(&links, &route.link, *route)?;
@@ -92,7 +96,7 @@ impl Worker {
         let (plain, kinds): (Vec<Step<'_>>, Vec<Kind<'_>>) = steps.into_iter().unzip();
         for (failure, kind) in try_each(socket, &plain)?.into_iter().zip(kinds) {
             match (failure, kind) {
-                (None, _) => {}
+                (None, _) | (Some(_), Kind::Own) => {}
                 (Some((libc::EEXIST, _)), Kind::Address(address, link)) if !link.is_ours(instance) => {
                     confirm_address(socket, address, link.index)?;
                 }
@@ -171,6 +175,8 @@ fn owner<'a>(address: &'a Address, plan: &'a Plan) -> Option<(&'a Address, &'a I
 enum Kind<'a> {
     Address(&'a Address, &'a Link),
     Route(&'a Route, &'a Link),
+    /// What the kernel will say itself, if it must.
+    Own,
 }
 
 fn withdraw_steps<'a>(

@@ -1,6 +1,6 @@
 //! What drivers ask about the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
@@ -20,6 +20,9 @@ use crate::sysctl;
 /// The settings that drivers ask about.
 const SETTINGS: [&str; 2] = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
+/// Who set a route that came by a router advertisement (`RTPROT_RA`, linux/rtnetlink.h).
+const FROM_ADVERTISEMENT: u8 = 9;
+
 impl Worker {
     /// See [`Facts`]. What is cut off counts as gone.
     pub(crate) fn facts(&mut self) -> Result<Facts> {
@@ -30,6 +33,8 @@ impl Worker {
             by_link.entry(seen.link).or_default().push(seen.address);
         }
         let routes = self.main_routes()?;
+        let from_advertisement = |route: &&SeenRoute| route.protocol == FROM_ADVERTISEMENT;
+        let advertised: BTreeSet<u32> = routes.iter().filter(from_advertisement).filter_map(|it| it.link).collect();
         let uplink = routes.iter().find(|route| route.destination.prefix_len() == 0).and_then(|route| route.link);
         let mut facts = Facts {
             uplink_mtu: links.iter().find(|link| Some(link.index) == uplink).map(|link| link.mtu),
@@ -46,8 +51,20 @@ impl Worker {
         for link in links.iter().filter(|link| !link.loopback && !link.is_doomed(self.instance)) {
             // A name that we would refuse can't be in our way either.
             let Ok(name) = IfName::try_from(link.name.as_str()) else { continue };
-            if sysctl::read(&format!("net/ipv6/conf/{}/accept_ra", link.name))?.is_some_and(|value| value == "1") {
-                facts.accepts_router_advertisements.push(name.clone());
+            let accepts = format!("net/ipv6/conf/{}/accept_ra", link.name);
+            let asked = match (advertised.contains(&link.index), link.kind.as_str()) {
+                (true, _) => {
+                    facts.accepts_router_advertisements.push(name.clone());
+                    Some(accepts)
+                }
+                // What a network does to a bridge of somebody else it has to be able to undo.
+                (false, "bridge") if !link.is_ours(self.instance) => {
+                    Some(format!("net/ipv4/conf/{}/route_localnet", link.name))
+                }
+                _ => None,
+            };
+            if let Some(key) = asked {
+                facts.sysctls.extend(sysctl::read(&key)?.map(|value| (key, value)));
             }
             facts.links.push(LinkFact {
                 name,

@@ -21,10 +21,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use trestle_core::name::IfName;
-use trestle_core::resource::{Namespace, Sysctl};
-use trestle_core::{Doing, Result};
+use trestle_core::resource::{Namespace, Resource, Sysctl};
+use trestle_core::{Doing, Error, Result};
 
 use crate::announce::Announcer;
+use crate::carrier::Carrier;
 use crate::firewall::Firewall;
 use crate::firewall::conntrack::ConnectionTracker;
 use crate::mark::Instance;
@@ -47,6 +48,7 @@ pub(crate) struct Worker {
     pub(crate) namespaces: Namespaces,
     pub(crate) ports: Ports,
     pub(crate) announcer: Announcer,
+    pub(crate) carrier: Carrier,
     pub(crate) expected: Arc<Expectations>,
 }
 
@@ -59,6 +61,15 @@ impl Worker {
                 self.namespaces.socket(path).doing(|| format!("entering the namespace {}", path.display()))
             }
         }
+    }
+
+    /// Makes the host's settings say what they said before us, where that is asked for. Goes on over errors.
+    fn put_sysctls_back(&self, removed: &[&Resource]) -> Vec<Error> {
+        let of_host = removed.iter().filter_map(|it| match it {
+            Resource::Sysctl(it) if it.namespace == Namespace::Host => Some(it),
+            _ => None,
+        });
+        of_host.filter_map(|it| sysctl::put_back(it).doing(|| format!("changing {} back", it.told())).err()).collect()
     }
 
     /// Makes settings say what they should: the host's here, a sandbox's all on one thread in it.

@@ -5,15 +5,18 @@
 //! | 1 | ports are held, so that a taken one stops everything before anything was done |
 //! | 2 | the guard of the loopback addresses stands before any setting opens them |
 //! | 3 | namespaces, links, settings, addresses, routes |
-//! | 4 | the firewall, all of it in one transaction: doors open, doors close; old UDP flows forgotten |
-//! | 5 | ports let go, rules and routes and addresses withdrawn, links cut off, namespaces removed |
+//! | 4 | settings that are to be as before us, while the guard still stands |
+//! | 5 | the firewall, all of it in one transaction: doors open, doors close; old UDP flows forgotten |
+//! | 6 | ports let go, rules and routes and addresses withdrawn, links cut off, namespaces removed |
 //!
-//! Steps 1 to 4 stop at the first error. Step 5 goes on over errors, and if there is nothing to set up, so does step 4.
+//! Setting up stops at the first error; tearing down goes on over errors, and if there is nothing to set up, so does the
+//! firewall.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use trestle_core::error::Error;
+use trestle_core::name::IfName;
 use trestle_core::plan::Difference;
 use trestle_core::port::Protocol;
 use trestle_core::resource::{Bridge, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
@@ -45,6 +48,7 @@ impl Worker {
             self.hold_ports(&difference)?;
             self.set_up(&difference, to)?;
         }
+        errors.extend(self.put_sysctls_back(&difference.removed));
         match self.change_firewall(&difference) {
             Err(error) if setting_up => return Err(error),
             Err(error) => errors.push(error),
@@ -91,6 +95,7 @@ impl Worker {
         for (namespace, inside) in &wanted.inside {
             self.open_links(namespace, inside)?;
         }
+        self.notice_carriers(&wanted.veths);
         self.set_sysctls(&wanted.sysctls)?;
         for (namespace, inside) in &wanted.inside {
             self.address(namespace, inside)?;
@@ -99,6 +104,12 @@ impl Worker {
             self.announce(&inside.addresses, to);
         }
         Ok(())
+    }
+
+    /// Both ends are up. The bridge has a carrier because a port of it has.
+    fn notice_carriers(&self, veths: &[&Veth]) {
+        let bridges: BTreeSet<&IfName> = veths.iter().map(|veth| &veth.bridge).collect();
+        veths.iter().map(|veth| &veth.name).chain(bridges).for_each(|link| self.carrier.notice(link));
     }
 
     fn change_firewall(&mut self, difference: &Difference<'_>) -> Result<()> {

@@ -323,7 +323,7 @@ fn settings_are_those_of_their_own_namespace() {
         let kernel = kernel();
         let key = "net/ipv4/ip_forward";
         let setting = |namespace, value: &str| {
-            Resource::Sysctl(Sysctl { namespace, key: key.into(), value: value.into(), prior: None })
+            Resource::Sysctl(Sysctl { namespace, key: key.into(), value: value.into(), prior: None, put_back: false })
         };
         let read = || std::fs::read_to_string(format!("/proc/sys/{key}")).unwrap().trim().to_owned();
         let plan = room(2).then(&Plan::from(vec![setting(sandbox(2), "1")]));
@@ -339,6 +339,7 @@ fn settings_are_those_of_their_own_namespace() {
             key: "../../etc/passwd".into(),
             value: "x".into(),
             prior: None,
+            put_back: false,
         })]);
         assert_eq!(kernel.apply(&wrong).await.unwrap_err().kind(), ErrorKind::Invalid);
     });
@@ -386,5 +387,26 @@ fn hairpin_mode_and_ipv6_are_as_wanted() {
         assert_eq!(ip("-6 -o address show dev veth0000000002"), "");
         assert!(ip("-d link show veth0000000002").contains("numtxqueues 1 numrxqueues 1"));
         link.bridge = name("br-test");
+    });
+}
+
+#[test]
+fn what_the_connection_tracker_knew_of_a_reaped_address_is_forgotten() {
+    on_a_host(async || {
+        let kernel = kernel();
+        with_sandboxes(&kernel, 2).await;
+        let track = |arguments: &str| {
+            let done = Command::new("conntrack").args(arguments.split_whitespace()).output().unwrap();
+            String::from_utf8_lossy(&done.stdout).into_owned()
+        };
+        for last in [2, 3] {
+            let pair = format!("-s 192.0.2.1 -d 10.0.0.{last} -p udp --sport 1000 --dport 53 --timeout 600");
+            track(&format!("-I {pair} -r 10.0.0.{last} -q 192.0.2.1 --reply-port-src 53 --reply-port-dst 1000"));
+        }
+        assert_eq!(track("-L").lines().count(), 2);
+        kernel.remove(&endpoint(2)).await.unwrap();
+        kernel.reap(&[endpoint(2)]).await.unwrap();
+        let left = track("-L");
+        assert!(left.lines().count() == 1 && left.contains("dst=10.0.0.3"), "{left}");
     });
 }
