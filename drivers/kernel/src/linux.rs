@@ -1,5 +1,6 @@
 //! The kernel layer's face: what it promises is in [`trestle_core::kernel::Kernel`].
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,6 +59,7 @@ impl LinuxKernel {
         let worker = Worker {
             instance: options.instance,
             host: Socket::open()?,
+            bridges: BTreeMap::new(),
             firewall,
             connections: ConnectionTracker::open()?,
             namespaces: Namespaces::new(options.netns_folder),

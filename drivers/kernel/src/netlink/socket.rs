@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use netlink_packet_core::{
     Emitable, NLM_F_ACK, NLM_F_ACK_TLVS, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NLMSG_OVERRUN, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlasIterator, ParseableParametrized,
+    NLMSG_OVERRUN, NetlinkHeader, NlasIterator, ParseableParametrized,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -83,7 +83,7 @@ impl Socket {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::with_capacity(requests.len() * 256);
         for request in requests {
-            self.append(&mut bytes, request.message.clone(), request.flags | NLM_F_ACK);
+            self.append(&mut bytes, &request.message, request.flags | NLM_F_ACK);
         }
         self.send(&bytes)?;
         let mut open = requests.len();
@@ -115,7 +115,7 @@ impl Socket {
     pub(crate) fn dump(&mut self, message: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
         loop {
             let mut bytes = Vec::new();
-            self.append(&mut bytes, message.clone(), NLM_F_DUMP);
+            self.append(&mut bytes, message, NLM_F_DUMP);
             self.send(&bytes)?;
             let (expected, mut done, mut torn) = (self.sequence, false, false);
             let (mut messages, mut refused) = (Vec::new(), None);
@@ -144,16 +144,19 @@ impl Socket {
         }
     }
 
-    fn append(&mut self, bytes: &mut Vec<u8>, message: RouteNetlinkMessage, flags: u16) {
+    fn append(&mut self, bytes: &mut Vec<u8>, message: &RouteNetlinkMessage, flags: u16) {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
+        let length = header.buffer_len() + message.buffer_len();
+        header.length = length as u32;
+        header.message_type = message.message_type();
         header.flags = flags | NLM_F_REQUEST;
         header.sequence_number = self.sequence;
-        let mut whole = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-        whole.finalize();
         let start = bytes.len();
-        bytes.resize(start + whole.buffer_len().next_multiple_of(4), 0);
-        whole.emit(&mut bytes[start..start + whole.buffer_len()]);
+        bytes.resize(start + length.next_multiple_of(4), 0);
+        let (head, body) = bytes[start..start + length].split_at_mut(header.buffer_len());
+        header.emit(head);
+        message.emit(body);
     }
 
     fn send(&self, bytes: &[u8]) -> Result<()> {

@@ -134,12 +134,14 @@ impl Worker {
     /// Tells the neighbours of new addresses. Best effort: without it they find out by themselves, later.
     pub(super) fn announce(&mut self, addresses: &[&Address], to: &Plan) {
         let owners: Vec<(&Address, &IfName, MacAddress)> = addresses.iter().filter_map(|it| owner(it, to)).collect();
-        let Ok(bridges) = look(&mut self.host, owners.iter().map(|(_, bridge, _)| *bridge)) else { return };
+        let unseen = owners.iter().map(|(_, bridge, _)| *bridge).filter(|it| !self.bridges.contains_key(*it));
+        let Ok(seen) = look(&mut self.host, unseen) else { return };
         let mut corrections = Vec::new();
         for (address, bridge, mac) in &owners {
-            let Some(bridge) = bridges.get(bridge.as_str()) else { continue };
-            corrections.push(message::correct_neighbour(bridge.index, address.address.addr(), *mac));
-            self.announcer.announce(bridge.index, address.address.addr(), *mac);
+            let seen = || seen.get(bridge.as_str()).map(|link| link.index);
+            let Some(bridge) = self.bridges.get(*bridge).copied().or_else(seen) else { continue };
+            corrections.push(message::correct_neighbour(bridge, address.address.addr(), *mac));
+            self.announcer.announce(bridge, address.address.addr(), *mac);
         }
         if let Err(error) = self.host.batch(&corrections.iter().collect::<Vec<_>>()) {
             tracing::debug!(%error, "the host's own neighbours could not be corrected");

@@ -11,11 +11,12 @@ use trestle_core::{Doing, Result};
 
 use super::Worker;
 use super::steps::{Step, set_up, tear_down, try_each};
+use crate::mark::Instance;
 use crate::namespace;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Request, Socket, observed};
 use crate::told::Told;
-use crate::watch::Wanted;
+use crate::watch::{Changing, Wanted};
 
 /// A link that does not exist (any more).
 pub(super) const GONE: &[i32] = &[libc::ENODEV, libc::ENOENT];
@@ -40,6 +41,9 @@ impl Worker {
         }
         let expected = self.expected.clone();
         let mut expected = expected.changing();
+        if bridges.is_empty() && self.make_unseen(veths, &mut expected)? {
+            return Ok(());
+        }
         let names = bridges.iter().map(|it| &it.name).chain(veths.iter().flat_map(|it| [&it.name, &it.bridge]));
         let mut seen = look(&mut self.host, names)?;
         for bridge in bridges {
@@ -51,9 +55,35 @@ impl Worker {
             seen.append(&mut look(&mut self.host, bridges.iter().map(|it| &it.name))?);
         }
         for veth in veths {
-            expected.insert(&veth.name, Wanted::veth(veth, master(veth, &seen)?));
+            let bridge = master(veth, &seen)?;
+            self.bridges.insert(veth.bridge.clone(), bridge);
+            expected.insert(&veth.name, Wanted::veth(veth, bridge));
         }
         self.make_veths(veths, &seen)
+    }
+
+    /// Makes pairs on bridges that were seen before, without a look at what is there: that would cost as much as a
+    /// third of making them. False if something is in the way, or gone; then looking tells what, and what was made
+    /// here is found.
+    fn make_unseen(&mut self, veths: &[&Veth], expected: &mut Changing<'_>) -> Result<bool> {
+        let (mut namespaces, mut births, mut settings) = (Vec::new(), Vec::new(), Vec::new());
+        for veth in veths {
+            let Some(bridge) = self.bridges.get(&veth.bridge).copied() else { return Ok(false) };
+            let namespace = peer_namespace(veth)?;
+            expected.insert(&veth.name, Wanted::veth(veth, bridge));
+            births.push(birth(veth, bridge, namespace.as_ref(), self.instance));
+            settings.extend(port_settings(veth));
+            namespaces.extend(namespace);
+        }
+        // The settings go by name, and must not meet a stranger's link: they wait for the births.
+        if try_each(&mut self.host, &births)?.into_iter().flatten().next().is_some() {
+            for veth in veths {
+                self.bridges.remove(&veth.bridge);
+            }
+            return Ok(false);
+        }
+        set_up(&mut self.host, settings)?;
+        Ok(true)
     }
 
     fn make_bridge(&mut self, bridge: &Bridge, there: Option<&Link>) -> Result<()> {
@@ -93,13 +123,10 @@ impl Worker {
                 mended.push(*veth);
             } else {
                 let namespace = peer_namespace(veth)?;
-                let fd = namespace.as_ref().map(AsRawFd::as_raw_fd);
-                steps.push(Step::new(message::make_veth(veth, bridge, fd, self.instance), "making", *veth));
+                steps.push(birth(veth, bridge, namespace.as_ref(), self.instance));
                 namespaces.extend(namespace);
             }
-            let name = Which::Name(veth.name.as_str());
-            steps.push(Step::new(message::address_generation(name, false), "making", *veth).or(NO_IPV6));
-            steps.push(Step::new(message::set_port(veth), "making", *veth));
+            steps.extend(port_settings(veth));
         }
         if let Some((errno, error)) = try_each(&mut self.host, &steps)?.into_iter().flatten().next() {
             return Err(if errno == libc::EEXIST { name_taken(error) } else { error });
@@ -146,6 +173,7 @@ impl Worker {
         let things: Vec<(&IfName, &dyn Told)> =
             veths.iter().map(|it| (&it.name, *it as &dyn Told)).chain(things).collect();
         for bridge in bridges {
+            self.bridges.remove(&bridge.name);
             expected.remove(&bridge.name);
         }
         for veth in veths {
@@ -206,6 +234,20 @@ fn peer_namespace(veth: &Veth) -> Result<Option<File>> {
         Namespace::Host => Ok(None),
         Namespace::At(path) => namespace::open(path).map(Some).doing(|| making(veth)),
     }
+}
+
+/// Makes a pair.
+fn birth<'a>(veth: &'a Veth, bridge: u32, namespace: Option<&File>, instance: Instance) -> Step<'a> {
+    Step::new(message::make_veth(veth, bridge, namespace.map(AsRawFd::as_raw_fd), instance), "making", veth)
+}
+
+/// What the host's end of a pair can only be told when it is there.
+fn port_settings(veth: &Veth) -> [Step<'_>; 2] {
+    let name = Which::Name(veth.name.as_str());
+    [
+        Step::new(message::address_generation(name, false), "making", veth).or(NO_IPV6),
+        Step::new(message::set_port(veth), "making", veth),
+    ]
 }
 
 fn making(thing: &dyn Told) -> String {

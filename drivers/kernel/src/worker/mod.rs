@@ -17,8 +17,10 @@ mod steps;
 mod sweep;
 mod verify;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trestle_core::name::IfName;
 use trestle_core::resource::{Namespace, Resource, Sysctl};
 use trestle_core::{Doing, Error, Result};
 
@@ -39,6 +41,8 @@ pub(crate) use replace::is_firewall;
 pub(crate) struct Worker {
     pub(crate) instance: Instance,
     pub(crate) host: Socket,
+    /// The indexes of bridges that were seen. One may be gone by now, but its index is given to no other link.
+    pub(crate) bridges: BTreeMap<IfName, u32>,
     pub(crate) firewall: Firewall,
     pub(crate) connections: ConnectionTracker,
     pub(crate) namespaces: Namespaces,

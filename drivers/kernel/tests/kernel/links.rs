@@ -106,6 +106,34 @@ fn try_ping(address: &str) -> bool {
 }
 
 #[test]
+fn a_stranger_s_link_in_the_way_of_a_pair_is_left_alone() {
+    on_a_host(async || {
+        let kernel = kernel();
+        with_sandboxes(&kernel, 1).await;
+        kernel.apply(&room(3)).await.unwrap();
+        ip("link add veth0000000003 type bridge");
+        let stranger = ip("-d link show veth0000000003");
+        let refused = kernel.replace(&room(3), &room(3).then(&endpoint(3))).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict, "{refused}");
+        assert_eq!(ip("-d link show veth0000000003"), stranger);
+    });
+}
+
+#[test]
+fn a_pair_finds_its_bridge_though_that_was_made_anew() {
+    on_a_host(async || {
+        let kernel = kernel();
+        with_sandboxes(&kernel, 1).await;
+        ip("link delete br-test");
+        kernel.apply(&network()).await.unwrap();
+        let plan = room(3).then(&endpoint(3));
+        kernel.apply(&plan).await.unwrap();
+        assert_eq!(kernel.verify(&plan).await.unwrap(), []);
+        assert!(reaches(&netns(3), "10.0.0.1"));
+    });
+}
+
+#[test]
 fn a_default_route_changes_without_a_moment_without() {
     on_a_host(async || {
         let kernel = kernel();

@@ -1,0 +1,65 @@
+//! Trestle as an embedder has it: the controller on the real kernel layer and the real store.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use trestle_core::controller::Controller;
+use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, SandboxRequest};
+use trestle_core::id::SandboxId;
+use trestle_tests::front::Front;
+use trestle_tests::host::Host;
+use trestle_tests::landscape;
+use trestle_tests::library::Library;
+
+use super::{Contestant, NETWORK, PORT};
+
+/// A controller, and the sandbox that it attached.
+pub(crate) struct InProcess {
+    host: Arc<Host>,
+    library: Library,
+    attached: Option<SandboxId>,
+}
+
+impl InProcess {
+    /// Opens the controller, and makes the network.
+    pub(crate) fn new() -> Self {
+        let host = Arc::new(Host::new("library"));
+        let library = Library::start(&host);
+        let name = NETWORK.try_into().expect("it names a network");
+        library.create_network(&NetworkRequest::new(name, "bridge")).expect("a network can be made");
+        Self { host, library, attached: None }
+    }
+}
+
+impl Contestant for InProcess {
+    fn id(&self) -> &'static str {
+        "attach_cold_library"
+    }
+
+    fn attach(&mut self) -> Duration {
+        let controller = self.library.controller().clone();
+        // On a thread of the runtime, where an embedder's own tasks are.
+        let timed = async move { tokio::spawn(attach(controller)).await.expect("nothing panics") };
+        let (spent, sandbox) = self.host.block_on(timed);
+        self.attached = Some(sandbox);
+        spent
+    }
+
+    fn detach(&mut self) {
+        let sandbox = self.attached.take().expect("something is attached").to_string();
+        let controller = self.library.controller();
+        self.host.block_on(async {
+            controller.delete_sandbox(&sandbox).await.expect("a sandbox can be deleted");
+            controller.settle().await;
+        });
+    }
+}
+
+async fn attach(controller: Controller) -> (Duration, SandboxId) {
+    let place: EndpointRequest = landscape::place(NETWORK, &[PORT]);
+    let begun = Instant::now();
+    let request = SandboxRequest { name: None, netns: NetnsRequest::Make };
+    let sandbox = controller.create_sandbox(request).await.expect("a sandbox can be made").id;
+    controller.connect(&sandbox.to_string(), place).await.expect("it can be attached");
+    (begun.elapsed(), sandbox)
+}
