@@ -72,7 +72,10 @@ fn the_facts_are_the_host_s() {
         let uplink = facts.link(&name("uplink")).unwrap();
         assert!(!uplink.ours && uplink.kind == "veth" && uplink.addresses.contains(&"192.0.2.7/24".parse().unwrap()));
         assert_eq!(facts.sysctl("net/ipv4/ip_forward"), Some("0"));
-        assert!(facts.ipv6 && facts.accepts_router_advertisements.contains(&name("uplink")));
+        // Every link would listen to routers; only one that has learnt a route from them has something to lose.
+        assert!(facts.ipv6 && facts.accepts_router_advertisements.is_empty());
+        ip("-6 route add 2001:db8:7::/64 dev uplink proto ra");
+        assert_eq!(kernel.facts().await.unwrap().accepts_router_advertisements, [name("uplink")]);
         assert!(facts.links.iter().all(|link| link.name.as_str() != "lo"));
     });
 }
