@@ -119,8 +119,6 @@ pub struct Attachment {
 pub enum Owed {
     /// What is in the kernel is to be cut off: doors closed, ports let go, links taken out of service.
     Cut,
-    /// The driver is to be told that the endpoint is deleted.
-    DeleteEndpoint,
     /// Links that were cut off are to be deleted.
     Reap,
     /// The driver is to be told that the endpoint left.
