@@ -109,7 +109,7 @@ fn unix(path: &Path, group: u32) -> Result<UnixListener> {
     clear_stale(path)?;
     // Born where nobody else can reach it, and moved into its place when group and mode are right.
     let cradle = Cradle::beside(path)?;
-    let born = cradle.0.join("s");
+    let born = cradle.socket();
     let listener = StdUnixListener::bind(&born).map_err(refused)?;
     chown(&born, None, Some(group)).map_err(refused)?;
     std::fs::set_permissions(&born, Permissions::from_mode(0o660)).map_err(refused)?;
@@ -121,18 +121,40 @@ fn unix(path: &Path, group: u32) -> Result<UnixListener> {
 /// A folder of our own for a moment.
 struct Cradle(PathBuf);
 
+/// The socket's name in its cradle.
+const NEWBORN: &str = "s";
+
 impl Cradle {
     fn beside(path: &Path) -> Result<Self> {
         // Short, because a socket's whole path has 107 bytes at most.
         let folder = path.with_file_name(format!(".{:x}", std::process::id()));
+        // A process of our number, as in a container each one is, may have died with its own in its hands.
+        Self::clear(&folder).map_err(refused).doing(|| format!("removing {}", folder.display()))?;
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(refused)?;
         Ok(Self(folder))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join(NEWBORN)
+    }
+
+    /// Removes one, if it holds nothing but what is ours: a socket that never got to its place.
+    fn clear(folder: &Path) -> io::Result<()> {
+        let gone = |outcome: io::Result<()>| match outcome {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        let newborn = folder.join(NEWBORN);
+        if std::fs::symlink_metadata(&newborn).is_ok_and(|it| it.file_type().is_socket()) {
+            gone(std::fs::remove_file(newborn))?;
+        }
+        gone(std::fs::remove_dir(folder))
     }
 }
 
 impl Drop for Cradle {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+        if let Err(error) = Self::clear(&self.0) {
             tracing::warn!(%error, path = %self.0.display(), "a folder could not be removed");
         }
     }
@@ -251,6 +273,36 @@ mod tests {
         std::fs::write(&path, "mine").unwrap();
         assert!(unix(&path, 0).unwrap_err().to_string().contains("no socket"));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_of_an_earlier_process_with_our_number_is_in_nobody_s_way() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("x.sock");
+        let own = rustix::process::getgid().as_raw();
+        for half_way in [false, true] {
+            let cradle = Cradle::beside(&path).unwrap();
+            if half_way {
+                drop(StdUnixListener::bind(cradle.socket()).unwrap());
+            }
+            // A crash tidies nothing up.
+            std::mem::forget(cradle);
+            drop(unix(&path, own).unwrap());
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the socket is there");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_s_folder_that_is_called_like_ours_is_left_alone() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("x.sock");
+        let cradle = Cradle::beside(&path).unwrap();
+        let notes = cradle.0.join("notes");
+        std::mem::forget(cradle);
+        std::fs::write(&notes, "mine").unwrap();
+        let refusal = unix(&path, rustix::process::getgid().as_raw()).unwrap_err().to_string();
+        assert!(refusal.contains(notes.parent().unwrap().to_str().unwrap()), "{refusal}");
+        assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
     }
 
     #[test]
