@@ -18,6 +18,7 @@ use tokio_rustls::rustls::ServerConfig;
 use trestle_core::{Doing, Error, Result};
 
 use crate::config::{Host, Settings};
+use crate::roots;
 
 /// A socket that callers come to.
 pub struct Listener {
@@ -79,7 +80,7 @@ impl fmt::Display for Listener {
 /// # Errors
 /// `Conflict` where another daemon answers, `Invalid` for a group that is not there, `Internal` with the system's words.
 pub fn bind(settings: &Settings, tls: Option<Arc<ServerConfig>>) -> Result<Vec<Listener>> {
-    let group = socket_group(settings.group.as_deref(), "/etc/group")?;
+    let group = socket_group(settings.group.as_deref())?;
     let mut listeners = Vec::new();
     for host in &settings.hosts {
         let doing = || format!("listening on {host}");
@@ -104,7 +105,7 @@ pub fn bind(settings: &Settings, tls: Option<Arc<ServerConfig>>) -> Result<Vec<L
 /// Binds a socket's file, in place of one that nobody listens behind any more.
 fn unix(path: &Path, group: u32) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(refused)?;
+        roots::enterable(folder, group)?;
     }
     clear_stale(path)?;
     // Born where nobody else can reach it, and moved into its place when group and mode are right.
@@ -220,7 +221,14 @@ fn unix_socket(socket: OwnedFd, number: i32) -> Result<UnixListener> {
 /// The group that may use the sockets: the one asked for, else `trestle` if there is one, else root.
 ///
 /// Names are looked up in the file alone: a directory service may be down, and the daemon starts all the same.
-fn socket_group(asked: Option<&str>, file: &str) -> Result<u32> {
+///
+/// # Errors
+/// `Invalid` for a group that is not there.
+pub fn socket_group(asked: Option<&str>) -> Result<u32> {
+    group_in(asked, "/etc/group")
+}
+
+fn group_in(asked: Option<&str>, file: &str) -> Result<u32> {
     if let Some(number) = asked.and_then(|group| group.parse().ok()) {
         return Ok(number);
     }
@@ -311,11 +319,11 @@ mod tests {
         let file = folder.path().join("group");
         let file = file.to_str().unwrap();
         std::fs::write(file, "root:x:0:\nnet:x:55:a,b\n").unwrap();
-        assert_eq!(socket_group(None, file).unwrap(), 0);
-        assert_eq!(socket_group(Some("net"), file).unwrap(), 55);
-        assert_eq!(socket_group(Some("77"), file).unwrap(), 77);
-        assert!(socket_group(Some("nobody"), file).unwrap_err().to_string().contains("no group \"nobody\""));
+        assert_eq!(group_in(None, file).unwrap(), 0);
+        assert_eq!(group_in(Some("net"), file).unwrap(), 55);
+        assert_eq!(group_in(Some("77"), file).unwrap(), 77);
+        assert!(group_in(Some("nobody"), file).unwrap_err().to_string().contains("no group \"nobody\""));
         std::fs::write(file, "trestle:x:66:\n").unwrap();
-        assert_eq!(socket_group(None, file).unwrap(), 66);
+        assert_eq!(group_in(None, file).unwrap(), 66);
     }
 }

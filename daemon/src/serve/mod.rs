@@ -2,7 +2,7 @@
 
 mod listen;
 
-pub use listen::{Listener, bind};
+pub use listen::{Listener, bind, socket_group};
 
 use std::convert::Infallible;
 use std::time::Duration;
