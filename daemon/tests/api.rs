@@ -154,6 +154,24 @@ async fn a_reserved_endpoint_joins_leaves_and_goes() {
 }
 
 #[tokio::test]
+async fn a_sandbox_with_two_endpoints_on_a_network_is_disconnected_by_none_of_them_at_random() {
+    let daemon = Daemon::start().await;
+    post(&daemon, "/networks", json!({"name": "front"})).await;
+    post(&daemon, "/sandboxes", json!({"name": "web"})).await;
+    for name in ["one", "two"] {
+        let body = json!({"network": "front", "name": name});
+        assert_eq!(post(&daemon, "/sandboxes/web/connect", body).await.0, 201);
+    }
+    let (status, refusal) = post(&daemon, "/sandboxes/web/disconnect", json!({"network": "front"})).await;
+    assert_eq!(status, 400, "{refusal}");
+    let told = refusal["message"].as_str().unwrap();
+    assert!(told.contains("front/one") && told.contains("front/two"), "{told}");
+    assert_eq!(daemon.controller.endpoints().iter().filter(|it| it.state.name() == "attached").count(), 2);
+    assert_eq!(post(&daemon, "/endpoints/front%2Ftwo/leave", json!({})).await.0, 204);
+    assert_eq!(post(&daemon, "/sandboxes/web/disconnect", json!({"network": "front"})).await.0, 204);
+}
+
+#[tokio::test]
 async fn wrong_input_is_refused_by_name_and_changes_nothing() {
     let daemon = Daemon::start().await;
     post(&daemon, "/networks", json!({"name": "front"})).await;
