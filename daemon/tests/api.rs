@@ -118,7 +118,7 @@ async fn a_sandbox_is_connected_published_and_disconnected() {
     assert_eq!(endpoint["ipv4"], "10.1.0.9/24");
     assert_eq!(endpoint["network"]["name"], "front");
     assert_eq!(endpoint["sandbox"]["name"], "web");
-    assert_eq!(endpoint["published"], json!(["8080:80/tcp"]));
+    assert_eq!(endpoint["published"], json!([{"port": "8080:80/tcp", "held": true, "masqueraded": false}]));
     let (_, published) = post(&daemon, "/endpoints/front%2Fweb/publish", json!({"ports": ["53:53/udp"]})).await;
     assert_eq!(published["ports"].as_array().unwrap().len(), 2, "{published}");
     let (_, published) = post(&daemon, "/endpoints/web/unpublish", json!({"ports": ["80"]})).await;
@@ -151,6 +151,26 @@ async fn a_reserved_endpoint_joins_leaves_and_goes() {
     assert_eq!(post(&daemon, "/endpoints/db/leave", json!({})).await.0, 204);
     assert_eq!(post(&daemon, "/endpoints/db/join", json!({"sandbox": "web"})).await.0, 200);
     assert_eq!(delete(&daemon, "/endpoints/db?force=true").await, 204);
+}
+
+#[tokio::test]
+async fn inspecting_tells_which_ports_are_only_mapped_and_which_are_masqueraded() {
+    let daemon = Daemon::start().await;
+    post(&daemon, "/sandboxes", json!({"name": "web"})).await;
+    for (network, priority, port) in [("front", 1, 1000), ("back", 0, 2000)] {
+        post(&daemon, "/networks", json!({"name": network})).await;
+        let ports = ["tcp", "udp", "sctp"].map(|protocol| format!("{port}:{port}/{protocol}"));
+        let body = json!({"network": network, "priority": priority, "ports": ports});
+        let (status, told) = post(&daemon, "/sandboxes/web/connect", body).await;
+        assert_eq!(status, 201, "{told}");
+    }
+    for (endpoint, masqueraded) in [("front/web", false), ("back/web", true)] {
+        let (_, told) = get(&daemon, &format!("/endpoints/{}", endpoint.replace('/', "%2F"))).await;
+        let notes =
+            told["published"].as_array().unwrap().iter().map(|it| (it["held"].clone(), it["masqueraded"].clone()));
+        let expected = [(true, false), (true, masqueraded), (false, false)].map(|(held, it)| (json!(held), json!(it)));
+        assert_eq!(notes.collect::<Vec<_>>(), expected, "{told}");
+    }
 }
 
 #[tokio::test]

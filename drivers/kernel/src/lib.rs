@@ -29,4 +29,5 @@ mod watch;
 mod worker;
 
 pub use linux::{LinuxKernel, Options};
+pub use ports::can_hold;
 pub use stamp::{Stamp, stamp};

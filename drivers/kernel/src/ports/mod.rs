@@ -23,6 +23,7 @@ use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::PublishedPort;
 use trestle_core::{Doing, Result};
 
+pub use hold::can_hold;
 use relay::{Binding, Relay, Token};
 
 type Key = (Protocol, Option<IpAddr>, PortRange);
