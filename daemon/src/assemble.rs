@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use trestle_core::controller::{Config, Controller};
 use trestle_core::entropy::Entropy;
 use trestle_core::kernel::Kernel;
+use trestle_core::port::Protocol;
 use trestle_core::registry::Registry;
 use trestle_core::store::Store;
 use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
@@ -50,6 +51,11 @@ pub async fn controller(settings: &Settings) -> Result<Controller> {
 /// A plan as the lines that a person would type.
 pub fn script(plan: &Plan) -> String {
     trestle_kernel::script::render(plan)
+}
+
+/// Whether published ports of a protocol are held by a socket, or only mapped.
+pub fn can_hold(protocol: Protocol) -> bool {
+    trestle_kernel::can_hold(protocol)
 }
 
 /// Puts the rest around a kernel and a store.

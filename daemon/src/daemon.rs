@@ -20,7 +20,7 @@ use crate::api::app::{About, App};
 use crate::api::model::system::Version;
 use crate::config::{Flags, LogLevel, Settings};
 use crate::metrics::Metrics;
-use crate::{api, assemble, serve, tls};
+use crate::{api, assemble, roots, serve, tls};
 
 /// Runs the daemon until it is told to stop.
 pub fn main(flags: Flags) -> ExitCode {
@@ -69,9 +69,7 @@ fn check_parts(settings: Settings) -> Result<Settings, String> {
 
 async fn run(settings: Settings) -> Result<()> {
     let mut signals = Signals::new()?;
-    for root in [&settings.data_root, &settings.exec_root] {
-        std::fs::create_dir_all(root).map_err(|error| Error::internal(format!("{}: {error}", root.display())))?;
-    }
+    roots::make(&settings, serve::socket_group(settings.group.as_deref())?)?;
     let pidfile = Pidfile::claim(&settings.pidfile)?;
     let tls = settings.tls.as_ref().map(tls::server).transpose()?;
     // Sockets first: who calls while the kernel is put in order waits, and another daemon's socket stops us before it.
@@ -118,7 +116,7 @@ fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bo
         data_root: settings.data_root.display().to_string(),
         exec_root: settings.exec_root.display().to_string(),
     };
-    let about = About { version, mtu: settings.mtu, script: assemble::script };
+    let about = About { version, mtu: settings.mtu, script: assemble::script, can_hold: assemble::can_hold };
     App {
         controller,
         about: Arc::new(about),

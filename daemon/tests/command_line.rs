@@ -59,6 +59,17 @@ async fn networks_endpoints_and_sandboxes_are_made_shown_and_removed() {
 }
 
 #[tokio::test]
+async fn what_is_out_of_the_ordinary_about_a_port_is_noted_beside_it() {
+    let daemon = Daemon::start().await;
+    good(&daemon, "network create front").await;
+    good(&daemon, "sandbox create web").await;
+    let told = good(&daemon, "connect front web -p 9:9/sctp -p 80:80").await;
+    assert!(told.ends_with(" 9:9/sctp (not held), 80:80/tcp\n"), "{told}");
+    let table = good(&daemon, "endpoint ls").await;
+    assert!(table.contains("9:9/sctp (not held), 80:80/tcp"), "{table}");
+}
+
+#[tokio::test]
 async fn a_dry_run_shows_the_plan_and_changes_nothing() {
     let daemon = Daemon::start().await;
     assert!(good(&daemon, "network create --dry-run front").await.starts_with("# "));
@@ -118,4 +129,12 @@ async fn completions_need_no_daemon() {
         assert_eq!(ran.code, 0);
         assert!(ran.out.contains("network"), "{shell}");
     }
+}
+
+#[test]
+fn the_unit_that_people_are_told_of_is_the_one_that_is_there() {
+    let unit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/trestle.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    assert!(unit.lines().any(|line| line == "Alias=trestled.service"), "{unit}");
+    assert!(unit.contains("ExecStart=/usr/bin/trestled "), "{unit}");
 }

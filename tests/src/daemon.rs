@@ -123,7 +123,7 @@ impl Daemon {
             }),
             gateways: pools.filter_map(|pool| address(&pool["gateway"])).collect(),
             interface: endpoint["interface"].as_str().map(str::to_owned),
-            ports: texts(&endpoint["published"]),
+            ports: ports(&endpoint["published"]),
         })
     }
 }
@@ -193,12 +193,12 @@ impl Front for Daemon {
 
     fn publish(&self, endpoint: &str, port: &str) -> Result<Vec<String>> {
         self.trestle(&["endpoint", "publish", endpoint, port])?;
-        Ok(texts(&self.inspect("endpoint", endpoint)?["published"]))
+        Ok(ports(&self.inspect("endpoint", endpoint)?["published"]))
     }
 
     fn unpublish(&self, endpoint: &str, port: &str) -> Result<Vec<String>> {
         self.trestle(&["endpoint", "unpublish", endpoint, port])?;
-        Ok(texts(&self.inspect("endpoint", endpoint)?["published"]))
+        Ok(ports(&self.inspect("endpoint", endpoint)?["published"]))
     }
 
     fn verify(&self) -> Result<Vec<String>> {
@@ -314,6 +314,6 @@ fn read_json(text: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|error| format!("{error} in {text:?}"))
 }
 
-fn texts(value: &Value) -> Vec<String> {
-    value.as_array().into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+fn ports(published: &Value) -> Vec<String> {
+    published.as_array().into_iter().flatten().filter_map(|it| it["port"].as_str().map(str::to_owned)).collect()
 }

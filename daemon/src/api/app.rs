@@ -8,6 +8,7 @@ use tokio::sync::{RwLock, watch};
 
 use trestle_core::controller::Controller;
 use trestle_core::controller::request::NetworkRequest;
+use trestle_core::port::Protocol;
 use trestle_core::{Error, Plan, Result};
 
 use super::error::Refusal;
@@ -38,6 +39,8 @@ pub struct About {
     pub mtu: Option<u32>,
     /// Writes a plan as lines that a person would type.
     pub script: fn(&Plan) -> String,
+    /// Whether published ports of a protocol are held by a socket, or only mapped.
+    pub can_hold: fn(Protocol) -> bool,
 }
 
 /// The option that `--mtu` is the default of.
@@ -96,6 +99,6 @@ impl App {
     pub fn endpoint(&self, endpoint: &trestle_core::endpoint::Endpoint) -> model::endpoint::Endpoint {
         let network = self.controller.network(&endpoint.network.to_string()).ok();
         let sandbox = endpoint.state.sandbox().and_then(|id| self.controller.sandbox(&id.to_string()).ok());
-        model::endpoint::Endpoint::new(endpoint, network.as_ref(), sandbox.as_ref())
+        model::endpoint::Endpoint::new(endpoint, network.as_ref(), sandbox.as_ref(), self.about.can_hold)
     }
 }

@@ -12,7 +12,7 @@ use super::failure::{Failure, Outcome};
 use super::network::map;
 use super::output::{self, Format, Listing, or_dash};
 use super::read;
-use crate::api::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published};
+use crate::api::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published, PublishedPort};
 
 // Not doc comments: these brackets are no links.
 const PUBLISHED: &str = "Ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]";
@@ -175,8 +175,21 @@ impl Command {
 
 /// An attachment in one line: `web on front: eth0, 172.18.0.2/16, 0.0.0.0:8080:80/tcp`.
 pub(super) fn described(endpoint: &Endpoint) -> String {
-    let place = endpoint.interface.iter().chain(&endpoint.ipv4).chain(&endpoint.ipv6).chain(&endpoint.published);
+    let published: Vec<String> = endpoint.published.iter().map(noted).collect();
+    let place = endpoint.interface.iter().chain(&endpoint.ipv4).chain(&endpoint.ipv6).chain(&published);
     format!("{} on {}: {}", endpoint.name, endpoint.network.name, or_dash(place))
+}
+
+/// A port with what is out of the ordinary about it: `9:9/sctp (not held)`.
+fn noted(port: &PublishedPort) -> String {
+    let notes: Vec<&str> = [(!port.held, "not held"), (port.masqueraded, "masqueraded")]
+        .into_iter()
+        .filter_map(|(is_so, note)| is_so.then_some(note))
+        .collect();
+    match notes.is_empty() {
+        true => port.port.clone(),
+        false => format!("{} ({})", port.port, notes.join(", ")),
+    }
 }
 
 async fn change_ports(client: &Client, endpoint: &str, how: &str, ports: Vec<String>) -> Outcome {
@@ -198,7 +211,10 @@ async fn list(client: &Client, listing: Listing) -> Outcome {
                 endpoint.network.name.clone(),
                 or_dash(endpoint.sandbox.iter().map(|sandbox| &sandbox.name)),
                 or_dash(endpoint.ipv4.iter().chain(&endpoint.ipv6)),
-                or_dash(if endpoint.sandbox.is_some() { &endpoint.published } else { &endpoint.ports }),
+                match endpoint.sandbox.is_some() {
+                    true => or_dash(endpoint.published.iter().map(noted)),
+                    false => or_dash(&endpoint.ports),
+                },
                 endpoint.state.clone(),
             ]
         },

@@ -25,9 +25,9 @@ pub mod script;
 mod stamp;
 mod sysctl;
 mod thread;
-mod told;
 mod watch;
 mod worker;
 
 pub use linux::{LinuxKernel, Options};
+pub use ports::can_hold;
 pub use stamp::{Stamp, stamp};

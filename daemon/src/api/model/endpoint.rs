@@ -1,14 +1,16 @@
 //! Endpoints, and the ports they publish.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use trestle_core::controller::request::EndpointRequest;
-use trestle_core::endpoint::{self, EndpointState, Lifetime};
+use trestle_core::endpoint::{self, EndpointState, Lease, Lifetime};
 use trestle_core::network::Network;
 use trestle_core::port::{ExposedPort, PortBinding, PortRange, PortRequest, Protocol};
+use trestle_core::resource::Resource;
 use trestle_core::sandbox::Sandbox;
 use trestle_core::{Doing, Error, Result};
 
@@ -126,6 +128,41 @@ impl From<Vec<PortBinding>> for Published {
     }
 }
 
+/// A port that is published, or a range of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PublishedPort {
+    /// With every question answered: `0.0.0.0:8080:80/tcp`.
+    pub port: String,
+    /// Whether a socket holds it, so that no other program of the host takes it. If not, it is only mapped.
+    pub held: bool,
+    /// Whether the container sees its network's gateway as the sender. So it is with UDP where another endpoint has the
+    /// default route.
+    pub masqueraded: bool,
+}
+
+impl PublishedPort {
+    fn new(port: &PortBinding, masqueraded: &[IpAddr], can_hold: fn(Protocol) -> bool) -> Self {
+        // A port of one family leads to the container's address of that family.
+        let leads_to = |to: &&IpAddr| port.address.is_none_or(|at| at.is_ipv4() == to.is_ipv4());
+        Self {
+            port: port.to_string(),
+            held: can_hold(port.protocol),
+            masqueraded: port.protocol == Protocol::Udp && masqueraded.iter().any(|to| leads_to(&to)),
+        }
+    }
+}
+
+/// Those of the endpoint's addresses towards which its sandbox's plan masquerades UDP.
+fn masqueraded(endpoint: &endpoint::Endpoint, sandbox: Option<&Sandbox>) -> Vec<IpAddr> {
+    let own: Vec<IpAddr> = endpoint.lease.iter().flat_map(Lease::addresses).collect();
+    let plan = sandbox.map(|sandbox| sandbox.state.footprint()).unwrap_or_default();
+    let masqueraded = plan.resources().iter().filter_map(|resource| match resource {
+        Resource::MasqueradedUdp(it) => Some(it.address),
+        _ => None,
+    });
+    masqueraded.filter(|address| own.contains(address)).collect()
+}
+
 /// An endpoint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Endpoint {
@@ -157,8 +194,8 @@ pub struct Endpoint {
     pub exposed: Vec<String>,
     /// Ports that shall be published while it is attached.
     pub ports: Vec<String>,
-    /// Ports that are published, with every question answered.
-    pub published: Vec<String>,
+    /// Ports that are published.
+    pub published: Vec<PublishedPort>,
     /// The driver's options.
     pub options: BTreeMap<String, String>,
     /// Larger wins the sandbox's default route.
@@ -171,8 +208,16 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// As the controller knows it, with the names of what it belongs to, as far as these are still there.
-    pub fn new(endpoint: &endpoint::Endpoint, network: Option<&Network>, sandbox: Option<&Sandbox>) -> Self {
+    /// `can_hold` tells of which protocols ports are held.
+    pub fn new(
+        endpoint: &endpoint::Endpoint,
+        network: Option<&Network>,
+        sandbox: Option<&Sandbox>,
+        can_hold: fn(Protocol) -> bool,
+    ) -> Self {
         let attachment = endpoint.state.attachment();
+        let masqueraded = masqueraded(endpoint, sandbox);
+        let bindings = attachment.map(|it| it.ports.as_slice()).unwrap_or_default();
         let lease = endpoint.lease.clone().unwrap_or_default();
         let name = |network: &Network| network.name.to_string();
         let owed = match &endpoint.state {
@@ -202,7 +247,7 @@ impl Endpoint {
             interface: interface.map(|name| name.to_string()),
             exposed: endpoint.exposed.iter().map(ExposedPort::to_string).collect(),
             ports: endpoint.wanted.iter().map(PortRequest::to_string).collect(),
-            published: attachment.map(|it| it.ports.iter().map(PortBinding::to_string).collect()).unwrap_or_default(),
+            published: bindings.iter().map(|port| PublishedPort::new(port, &masqueraded, can_hold)).collect(),
             options: endpoint.options.clone(),
             priority: endpoint.priority,
             primary: endpoint.primary,
@@ -215,7 +260,6 @@ fn owed_name(owed: &endpoint::Owed) -> &'static str {
     match owed {
         endpoint::Owed::Cut => "cut",
         endpoint::Owed::Leave => "leave",
-        endpoint::Owed::DeleteEndpoint => "delete_endpoint",
         endpoint::Owed::Reap => "reap",
         endpoint::Owed::Forget => "forget",
     }

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -11,26 +12,37 @@ use trestle_core::resource::PublishedPort;
 use trestle_core::{Error, Result};
 
 use super::{datagram, holder};
-use crate::told::Told;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 512;
 
-/// One bound socket for each port of a range; TCP's listen. No sockets at all where this kernel has no SCTP.
-pub(super) fn open(port: &PublishedPort) -> Result<Vec<OwnedFd>> {
-    let mut sockets = Vec::new();
-    for number in port.host.ports() {
-        match open_one(port.protocol, port.address, number) {
-            Ok(socket) => sockets.push(socket),
-            Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT | Errno::NOPROTOOPT)
-                if port.protocol == Protocol::Sctp =>
-            {
-                return Ok(Vec::new());
-            }
-            Err(cause) => return Err(refused(port, number, cause)),
-        }
+/// Whether ports of a protocol can be held: SCTP's only where the kernel has sockets for it. The first answer stands for
+/// as long as the process lives, so that what is said of a port and what was done for it are the same.
+///
+/// Asked only when there is such a port, because asking may make the kernel load SCTP.
+pub fn can_hold(protocol: Protocol) -> bool {
+    static SCTP: OnceLock<bool> = OnceLock::new();
+    if protocol != Protocol::Sctp {
+        return true;
     }
-    Ok(sockets)
+    if let Some(known) = SCTP.get() {
+        return *known;
+    }
+    match socket(protocol, AddressFamily::INET) {
+        Ok(_) => *SCTP.get_or_init(|| true),
+        Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT) => *SCTP.get_or_init(|| false),
+        // Of sockets in general, and told by who opens the next one.
+        Err(_) => true,
+    }
+}
+
+/// One bound socket for each port of a range; TCP's listen. No sockets at all where they can't be held.
+pub(super) fn open(port: &PublishedPort) -> Result<Vec<OwnedFd>> {
+    if !can_hold(port.protocol) {
+        return Ok(Vec::new());
+    }
+    let open = |number| open_one(port.protocol, port.address, number).map_err(|cause| refused(port, number, cause));
+    port.host.ports().map(open).collect()
 }
 
 fn open_one(protocol: Protocol, address: Option<IpAddr>, port: u16) -> Result<OwnedFd, Errno> {
@@ -46,14 +58,17 @@ fn open_one(protocol: Protocol, address: Option<IpAddr>, port: u16) -> Result<Ow
     }
 }
 
-fn bound(protocol: Protocol, address: SocketAddr, both_families: bool) -> Result<OwnedFd, Errno> {
-    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+fn socket(protocol: Protocol, family: AddressFamily) -> Result<OwnedFd, Errno> {
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, rustix::net::ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, rustix::net::ipproto::UDP),
         Protocol::Sctp => (SocketType::STREAM, rustix::net::ipproto::SCTP),
     };
-    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(number))?;
+    rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(number))
+}
+
+fn bound(protocol: Protocol, address: SocketAddr, both_families: bool) -> Result<OwnedFd, Errno> {
+    let socket = socket(protocol, if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET })?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, !both_families)?;
     }
@@ -81,7 +96,7 @@ fn refused(port: &PublishedPort, number: u16, cause: Errno) -> Error {
                 Err(error) => return error,
             };
             let by = holder::of(port.protocol, port.address, number).unwrap_or_else(|| "another program".into());
-            Error::conflict(format!("{} is taken by {by}", taken.told()))
+            Error::conflict(format!("{taken} is taken by {by}"))
         }
         Errno::ADDRNOTAVAIL => Error::invalid(match port.address {
             Some(address) => format!("no link of this host has the address {address}"),

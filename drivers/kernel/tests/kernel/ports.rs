@@ -8,6 +8,7 @@ use trestle_core::Plan;
 use trestle_core::kernel::{Deviation, Kernel, is_port_taken};
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{PublishedPort, Resource};
+use trestle_kernel::can_hold;
 
 use crate::host::{in_sandbox, ip, kernel, netns, on_a_host, with_sandboxes};
 
@@ -140,6 +141,14 @@ fn sctp_is_mapped_whether_or_not_it_can_be_held() {
         assert_eq!(kernel.verify(&plan(&port)).await.unwrap(), []);
         kernel.remove(&plan(&port)).await.unwrap();
     });
+}
+
+#[test]
+fn what_can_be_held_is_what_the_kernel_has_sockets_for() {
+    use rustix::net::{AddressFamily, SocketType, ipproto, socket};
+    assert!(can_hold(Protocol::Tcp) && can_hold(Protocol::Udp));
+    let sctp = socket(AddressFamily::INET, SocketType::STREAM, Some(ipproto::SCTP));
+    assert_eq!(can_hold(Protocol::Sctp), sctp.is_ok());
 }
 
 /// Answers one connection with what it said, twice, after it has ended its half.
