@@ -95,9 +95,9 @@ struct Where<'a>(&'a Namespace);
 
 impl fmt::Display for Where<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Namespace::Host => Ok(()),
-            Namespace::At(path) => write!(f, " in {}", path.display()),
+        match self.0.path() {
+            None => Ok(()),
+            Some(path) => write!(f, " in {}", path.display()),
         }
     }
 }

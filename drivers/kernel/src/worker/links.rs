@@ -11,7 +11,6 @@ use trestle_core::{Doing, Result};
 
 use super::Worker;
 use super::steps::{Step, set_up, tear_down, try_each};
-use crate::namespace;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Request, Socket, observed};
 use crate::told::Told;
@@ -92,7 +91,10 @@ impl Worker {
                 steps.push(Step::new(message::mend_veth(veth, bridge), "setting right", *veth));
                 mended.push(*veth);
             } else {
-                let namespace = peer_namespace(veth)?;
+                let namespace = match &veth.peer.namespace {
+                    Namespace::Host => None,
+                    sandbox => Some(self.namespaces.file(sandbox).doing(|| making(*veth))?),
+                };
                 let fd = namespace.as_ref().map(AsRawFd::as_raw_fd);
                 steps.push(Step::new(message::make_veth(veth, bridge, fd, self.instance), "making", *veth));
                 namespaces.extend(namespace);
@@ -105,7 +107,7 @@ impl Worker {
             return Err(if errno == libc::EEXIST { name_taken(error) } else { error });
         }
         for veth in mended {
-            let Some(socket) = self.socket(&veth.peer.namespace)? else { continue };
+            let Some(socket) = self.socket_if_there(&veth.peer.namespace)? else { continue };
             set_up(socket, vec![Step::new(message::mend_peer(veth), "setting right", veth)])?;
         }
         Ok(())
@@ -119,7 +121,9 @@ impl Worker {
         if !there.is_live(self.instance) || there.kind != "veth" {
             return Ok(Fate::MakeAnew(there.index));
         }
-        let Some(socket) = self.socket(&veth.peer.namespace)? else { return Ok(Fate::MakeAnew(there.index)) };
+        let Some(socket) = self.socket_if_there(&veth.peer.namespace)? else {
+            return Ok(Fate::MakeAnew(there.index));
+        };
         let peer = look(socket, [&veth.peer.name])?.remove(veth.peer.name.as_str());
         let paired = peer.is_some_and(|peer| are_paired(there, &peer));
         Ok(if paired { Fate::Mend } else { Fate::MakeAnew(there.index) })
@@ -198,13 +202,6 @@ fn master(veth: &Veth, seen: &BTreeMap<String, Link>) -> Result<u32> {
             Err(Error::conflict(format!("{} is not a bridge but {}", link.name, kind(link))).doing(making(veth)))
         }
         None => Err(Error::not_found(format!("the bridge {} is gone", veth.bridge)).doing(making(veth))),
-    }
-}
-
-fn peer_namespace(veth: &Veth) -> Result<Option<File>> {
-    match &veth.peer.namespace {
-        Namespace::Host => Ok(None),
-        Namespace::At(path) => namespace::open(path).map(Some).doing(|| making(veth)),
     }
 }
 
