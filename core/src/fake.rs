@@ -4,6 +4,7 @@
 //! suite runs on both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -116,6 +117,9 @@ struct Host {
     /// When each link was made, counted in links.
     born: BTreeMap<IfName, u64>,
     births: u64,
+    /// The cookie of every namespace but the host's.
+    namespaces: BTreeMap<PathBuf, u64>,
+    cookies: u64,
     foreign_ports: Vec<(Protocol, u16)>,
 }
 
@@ -160,6 +164,29 @@ impl FakeKernel {
         host.born.remove(name);
     }
 
+    /// Somebody else puts a new namespace at a path, whatever was there.
+    pub fn put_strangers_namespace(&self, path: &Path) {
+        lock(&self.state).put_namespace(path);
+    }
+
+    /// And takes away what is there.
+    pub fn remove_strangers_namespace(&self, path: &Path) {
+        lock(&self.state).namespaces.remove(path);
+    }
+
+    /// Puts what is at one path at another too.
+    pub fn bind_namespace(&self, from: &Path, to: &Path) {
+        let mut host = lock(&self.state);
+        if let Some(cookie) = host.namespaces.get(from).copied() {
+            host.namespaces.insert(to.to_owned(), cookie);
+        }
+    }
+
+    /// Puts the host's own namespace at a path.
+    pub fn bind_host_namespace(&self, to: &Path) {
+        lock(&self.state).namespaces.insert(to.to_owned(), HOST_COOKIE);
+    }
+
     /// Another program takes these ports.
     pub fn occupy(&self, protocol: Protocol, ports: impl IntoIterator<Item = u16>) {
         lock(&self.state).foreign_ports.extend(ports.into_iter().map(|port| (protocol, port)));
@@ -171,14 +198,44 @@ impl FakeKernel {
         host.present.clear();
         host.cut_off.clear();
         host.born.clear();
+        host.namespaces.clear();
     }
 }
+
+/// The cookie of the host's own namespace.
+const HOST_COOKIE: u64 = 1;
 
 fn key(resource: &Resource) -> String {
     format!("{:?}", resource.identity())
 }
 
 impl Host {
+    fn put_namespace(&mut self, path: &Path) {
+        self.cookies += 1;
+        self.namespaces.insert(path.to_owned(), HOST_COOKIE + self.cookies);
+    }
+
+    fn cookie(&self, namespace: &Namespace) -> Result<u64> {
+        let (path, wanted) = match namespace {
+            Namespace::Host => return Ok(HOST_COOKIE),
+            Namespace::At(path) => (path, None),
+            Namespace::Given { path, cookie } => (path, Some(*cookie)),
+        };
+        match self.namespaces.get(path) {
+            Some(cookie) if wanted.is_none_or(|wanted| wanted == *cookie) => Ok(*cookie),
+            Some(_) => Err(Error::not_found(format!(
+                "the network namespace of {} is gone: another one is at its path",
+                path.display()
+            ))),
+            None => Err(Error::not_found(format!("no namespace at {}", path.display()))),
+        }
+    }
+
+    /// Whether a namespace that somebody gave us is there no more.
+    fn is_gone(&self, namespace: &Namespace) -> bool {
+        matches!(namespace, Namespace::Given { .. }) && self.cookie(namespace).is_err()
+    }
+
     fn be_born(&mut self, link: &IfName) {
         self.births += 1;
         self.born.insert(link.clone(), self.births);
@@ -191,15 +248,7 @@ impl Host {
 
     /// Makes one resource, if what it stands on is there.
     fn make(&mut self, resource: &Resource) -> Result<()> {
-        let needs_namespace = |host: &Host, namespace: &Namespace| match namespace {
-            Namespace::Host => Ok(()),
-            Namespace::At(path) => {
-                let named = |it: &Resource| matches!(it, Resource::Netns(netns) if netns.path == *path);
-                let given = path.starts_with("/proc");
-                let there = given || host.present.values().any(named);
-                there.then_some(()).ok_or_else(|| Error::not_found(format!("no namespace at {}", path.display())))
-            }
-        };
+        let needs_namespace = |host: &Host, namespace: &Namespace| host.cookie(namespace).map(drop);
         let needs_link = |host: &Host, name: &IfName| {
             let named = |it: &Resource| match it {
                 Resource::Bridge(bridge) => bridge.name == *name,
@@ -226,14 +275,19 @@ impl Host {
                 needs_link(self, &it.bridge)?;
                 needs_namespace(self, &it.peer.namespace)?;
             }
-            Resource::Address(it) => needs_link(self, &it.link)?,
-            Resource::Route(it) => needs_link(self, &it.link)?,
+            Resource::Address(it) => needs_namespace(self, &it.namespace).and(needs_link(self, &it.link))?,
+            Resource::Route(it) => needs_namespace(self, &it.namespace).and(needs_link(self, &it.link))?,
             Resource::SourceRule(it) => needs_namespace(self, &it.namespace)?,
             Resource::PublishedPort(it) => self.hold(it)?,
             Resource::FirewallNetwork(_) => {
                 self.present.get("FirewallBase").ok_or_else(|| Error::not_found("no firewall table"))?;
             }
-            Resource::Netns(_) | Resource::FirewallBase | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {}
+            Resource::Netns(it) => {
+                if !self.namespaces.contains_key(&it.path) {
+                    self.put_namespace(&it.path);
+                }
+            }
+            Resource::FirewallBase | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {}
         }
         if let Resource::Bridge(Bridge { name, owner: Owner::Us, .. }) | Resource::Veth(Veth { name, .. }) = resource
             && !self.born.contains_key(name)
@@ -273,16 +327,9 @@ impl Host {
             self.born.remove(&bridge.name);
         }
         if let Resource::Netns(netns) = resource {
-            let inside = |it: &Resource| match it {
-                Resource::Loopback(it) => it.namespace == Namespace::At(netns.path.clone()),
-                Resource::Sysctl(it) => it.namespace == Namespace::At(netns.path.clone()),
-                Resource::Address(it) => it.namespace == Namespace::At(netns.path.clone()),
-                Resource::Route(it) => it.namespace == Namespace::At(netns.path.clone()),
-                Resource::SourceRule(it) => it.namespace == Namespace::At(netns.path.clone()),
-                Resource::Veth(it) => it.peer.namespace == Namespace::At(netns.path.clone()),
-                _ => false,
-            };
-            self.present.retain(|_, it| !inside(it));
+            self.namespaces.remove(&netns.path);
+            let namespace = Namespace::At(netns.path.clone());
+            self.present.retain(|_, it| it.sandbox() != Some(&namespace));
         }
     }
 }
@@ -293,12 +340,30 @@ impl Kernel for FakeKernel {
         self.fate.step("facts", || Ok(lock(&self.state).facts.clone()))
     }
 
+    async fn cookie(&self, namespace: &Namespace) -> Result<u64> {
+        lock(&self.state).cookie(namespace)
+    }
+
     async fn replace(&self, from: &Plan, to: &Plan) -> Result<()> {
         let difference = from.difference(to);
-        for resource in difference.added.iter().copied().chain(difference.changed.iter().map(|(_, after)| *after)) {
-            self.fate.step(&format!("make {}", key(resource)), || lock(&self.state).make(resource))?;
-        }
+        let left: Vec<&Namespace> = difference.removed.iter().filter_map(|it| it.sandbox()).collect();
+        let somebody_leaves = difference.removed.iter().any(|it| !it.is_firewall());
         let mut errors = Vec::new();
+        for resource in difference.added.iter().copied().chain(difference.changed.iter().map(|(_, after)| *after)) {
+            let passed_over = |namespace: &Namespace| left.contains(&namespace) && lock(&self.state).is_gone(namespace);
+            if !matches!(resource, Resource::Veth(_)) && resource.sandbox().is_some_and(passed_over) {
+                continue;
+            }
+            let made = self.fate.step(&format!("make {}", key(resource)), || lock(&self.state).make(resource));
+            match made {
+                Ok(()) => {}
+                Err(error) if somebody_leaves && !matches!(resource, Resource::PublishedPort(_)) => {
+                    errors.push(error);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
         for resource in difference.removed {
             let removed = self.fate.step(&format!("remove {}", key(resource)), || {
                 lock(&self.state).unmake(resource);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
 use crate::plan::Plan;
+use crate::resource::Namespace;
 
 /// Makes plans so. The only party that acts on Linux.
 ///
@@ -16,13 +17,25 @@ pub trait Kernel: Send + Sync {
     /// The host as it is now.
     async fn facts(&self) -> Result<Facts>;
 
+    /// Which namespace this is: a number that no other has in this boot (`SO_NETNS_COOKIE`).
+    ///
+    /// # Errors
+    /// `NotFound` if nothing is at its path; `Invalid` if what is there is no network namespace.
+    async fn cookie(&self, namespace: &Namespace) -> Result<u64>;
+
     /// Gets from one plan to another by their [difference](Plan::difference): what stands in both is not touched.
     ///
     /// Setting up stops at the first error, and some of the difference may be done then; `replace(to, from)` undoes
     /// it. Tearing down goes on over errors and returns them all. Ports are held first and doors opened last. A
     /// removed link is cut off before the answer (no packet passes it any more), and deleted by [`Kernel::reap`].
     ///
+    /// Where more is to go than doors of the firewall, somebody leaves, and leaving does not depend on what comes in its
+    /// stead: once the ports are held, all that is to go goes even if setting up fails, and the door of nothing new is
+    /// opened. Where a given namespace is gone, or another one is at its path, nothing of it can be left behind: taking
+    /// things out of it succeeds, and what such a change would have set right in it is passed over.
+    ///
     /// # Errors
+    /// `NotFound` for a given namespace that is gone;
     /// `Conflict` for a port that another program holds (the text names it) and for a stranger's link; `Unsupported`
     /// for what this kernel lacks; `Internal` with the kernel's own words.
     async fn replace(&self, from: &Plan, to: &Plan) -> Result<()>;

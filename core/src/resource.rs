@@ -7,7 +7,7 @@
 mod told;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -22,8 +22,25 @@ use crate::port::{PortRange, Protocol};
 pub enum Namespace {
     /// The controller's own: the host's, as far as we are concerned.
     Host,
-    /// The one behind this file: a bind mount such as `/run/trestle/netns/0123456789ab`, or `/proc/PID/ns/net`.
+    /// The one that we made behind this file, such as `/run/trestle/netns/0123456789ab`.
     At(PathBuf),
+    /// One that somebody gave us. Its path is theirs, and may come to lead to another namespace: that is not this one.
+    Given {
+        /// The file that it was found behind, such as `/proc/PID/ns/net`.
+        path: PathBuf,
+        /// What tells it from every other namespace of this boot (`SO_NETNS_COOKIE`).
+        cookie: u64,
+    },
+}
+
+impl Namespace {
+    /// The file that leads to it; none to the host's.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Host => None,
+            Self::At(path) | Self::Given { path, .. } => Some(path),
+        }
+    }
 }
 
 /// One thing in the kernel.
@@ -269,12 +286,7 @@ pub enum Identity<'a> {
 }
 
 impl Resource {
-    /// Whether several networks may want the very same one; it lives until the last of them lets go.
-    pub fn is_shared(&self) -> bool {
-        matches!(self, Self::FirewallBase | Self::Sysctl(_))
-    }
-
-    /// Whether it is the firewall's to make so.
+    /// Whether it is of the firewall: a door that opens and shuts, not what stands behind it.
     pub fn is_firewall(&self) -> bool {
         matches!(
             self,
@@ -284,6 +296,25 @@ impl Resource {
                 | Self::Hairpin(_)
                 | Self::MasqueradedUdp(_)
         )
+    }
+
+    /// The sandbox's namespace that it lies in, or reaches into; none if it lies in the host's alone.
+    pub fn sandbox(&self) -> Option<&Namespace> {
+        let namespace = match self {
+            Self::Loopback(it) => &it.namespace,
+            Self::Sysctl(it) => &it.namespace,
+            Self::Veth(it) => &it.peer.namespace,
+            Self::Address(it) => &it.namespace,
+            Self::Route(it) => &it.namespace,
+            Self::SourceRule(it) => &it.namespace,
+            _ => return None,
+        };
+        (*namespace != Namespace::Host).then_some(namespace)
+    }
+
+    /// Whether several networks may want the very same one; it lives until the last of them lets go.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::FirewallBase | Self::Sysctl(_))
     }
 
     /// What makes it itself.

@@ -33,8 +33,12 @@ pub enum SandboxNetns {
     },
     /// Somebody gave it to us; it is used and left.
     Given {
-        /// The file it is found behind, `/proc/PID/ns/net` where a process was named.
+        /// The file it was found behind, `/proc/PID/ns/net` where a process was named.
         path: PathBuf,
+        /// Which namespace that was (`SO_NETNS_COOKIE`): the path may come to lead to another one. No namespace has 0,
+        /// which stands for records from before this was kept.
+        #[serde(default)]
+        cookie: u64,
     },
     /// The host's own.
     Host,
@@ -44,7 +48,8 @@ impl SandboxNetns {
     /// The namespace that resources of the sandbox live in.
     pub fn namespace(&self) -> Namespace {
         match self {
-            Self::Made { path } | Self::Given { path } => Namespace::At(path.clone()),
+            Self::Made { path } => Namespace::At(path.clone()),
+            Self::Given { path, cookie } => Namespace::Given { path: path.clone(), cookie: *cookie },
             Self::Host => Namespace::Host,
         }
     }

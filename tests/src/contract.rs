@@ -29,6 +29,15 @@ pub trait Stage: Send + Sync {
     /// Removes that again.
     fn remove_strangers_bridge(&self, name: &IfName);
 
+    /// Where somebody else may put a namespace.
+    fn strangers_netns(&self) -> PathBuf;
+
+    /// Puts a new namespace there, instead of what was there.
+    fn put_strangers_namespace(&self);
+
+    /// Takes away what is there.
+    fn remove_strangers_namespace(&self);
+
     /// Does away with something behind the kernel layer's back.
     fn destroy(&self, resource: &Resource);
 }
@@ -50,6 +59,10 @@ pub async fn contract(stage: &dyn Stage) {
     replace_there_and_back_is_nothing(stage).await;
     what_stands_in_no_plan_is_swept(stage).await;
     restoring_makes_every_plan_so_on_its_own(stage).await;
+    no_two_namespaces_have_the_same_cookie(stage).await;
+    another_namespace_at_the_path_of_a_given_one_is_left_alone(stage).await;
+    leaving_a_given_namespace_that_is_gone_succeeds(stage).await;
+    whoever_leaves_goes_although_something_can_not_be_set_up(stage).await;
 }
 
 async fn applying_twice_is_applying_once(stage: &dyn Stage) {
@@ -224,6 +237,126 @@ async fn assert_nothing_left(stage: &dyn Stage) {
         assert_eq!(link_of(stage, number), None, "a link is left");
     }
     assert_eq!(stage.kernel().sweep(&[]).await.expect("sweeping"), Vec::<String>::new(), "something is left");
+}
+
+async fn no_two_namespaces_have_the_same_cookie(stage: &dyn Stage) {
+    let (kernel, path) = (stage.kernel(), stage.strangers_netns());
+    let nowhere = kernel.cookie(&Namespace::At(path.clone())).await.expect_err("nothing is there");
+    assert_eq!(nowhere.kind(), ErrorKind::NotFound);
+    assert!(nowhere.to_string().contains(&path.display().to_string()), "{nowhere}");
+    let first = given(stage).await;
+    let host = kernel.cookie(&Namespace::Host).await.expect("the host's");
+    assert!(matches!(first, Namespace::Given { cookie, .. } if cookie != host));
+    assert_eq!(given_now(stage).await, first, "it is the same one still");
+    assert_ne!(given(stage).await, first);
+    stage.remove_strangers_namespace();
+}
+
+async fn another_namespace_at_the_path_of_a_given_one_is_left_alone(stage: &dyn Stage) {
+    let (kernel, first) = (stage.kernel(), given(stage).await);
+    let inside = moved(&whole(stage), &first);
+    kernel.apply(&inside).await.expect("applying in the one that was given");
+    assert_intact(stage, &inside).await;
+    let second = given(stage).await;
+    let refusal = kernel.apply(&inside).await.expect_err("another one is at the path");
+    assert_eq!(refusal.kind(), ErrorKind::NotFound, "{refusal}");
+    assert!(refusal.to_string().contains(&stage.strangers_netns().display().to_string()), "{refusal}");
+    let restored = kernel.restore(std::slice::from_ref(&inside)).await.remove(0).expect_err("another one is there");
+    assert_eq!(restored.kind(), ErrorKind::NotFound, "{restored}");
+    kernel.remove(&inside).await.expect("nothing is left to be removed from what is gone");
+    let theirs = moved(&endpoint(stage, 1), &second);
+    let drifts = kernel.verify(&theirs).await.expect("verifying");
+    let addresses = drifts.iter().filter(|drift| drift.resource.starts_with("address")).count();
+    assert_eq!(addresses, 1, "somebody else's namespace was furnished: {drifts:?}");
+    reap(stage, &inside).await;
+    stage.remove_strangers_namespace();
+    assert_nothing_left(stage).await;
+}
+
+async fn leaving_a_given_namespace_that_is_gone_succeeds(stage: &dyn Stage) {
+    let (kernel, given) = (stage.kernel(), given(stage).await);
+    let two = moved(&network().then(&endpoint(stage, 1)).then(&published(1)).then(&second_way(stage)), &given);
+    kernel.apply(&two).await.expect("applying");
+    stage.remove_strangers_namespace();
+    // The default route would go to the second endpoint now.
+    let one = moved(&network().then(&second_way(stage)).then(&default_route(stage, [10, 86, 0, 253])), &given);
+    kernel.replace(&two, &one).await.expect("leaving what is gone");
+    kernel.remove(&one).await.expect("leaving it wholly");
+    reap(stage, &two).await;
+    assert_nothing_left(stage).await;
+}
+
+async fn whoever_leaves_goes_although_something_can_not_be_set_up(stage: &dyn Stage) {
+    let kernel = stage.kernel();
+    let mut orphan = veth(stage, 2);
+    orphan.bridge = name("br-nowhere");
+    kernel.apply(&whole(stage)).await.expect("applying");
+    let next = network().then(&Plan::from(vec![Resource::Veth(orphan)]));
+    kernel.replace(&whole(stage), &next).await.expect_err("there is no such bridge");
+    let left = kernel.verify(&endpoint(stage, 1).then(&published(1))).await.expect("verifying");
+    for gone in ["link", "port"] {
+        assert!(left.iter().any(|drift| drift.resource.starts_with(gone)), "the {gone} is still there: {left:?}");
+    }
+    kernel.remove(&next).await.expect("removing");
+    reap(stage, &next).await;
+    assert_nothing_left(stage).await;
+}
+
+/// A new namespace of somebody else's.
+async fn given(stage: &dyn Stage) -> Namespace {
+    stage.put_strangers_namespace();
+    given_now(stage).await
+}
+
+async fn given_now(stage: &dyn Stage) -> Namespace {
+    let path = stage.strangers_netns();
+    let cookie = stage.kernel().cookie(&Namespace::At(path.clone())).await.expect("a namespace is there");
+    Namespace::Given { path, cookie }
+}
+
+/// The same plan in a namespace that was given.
+fn moved(plan: &Plan, to: &Namespace) -> Plan {
+    let resources = plan.resources().iter().filter(|it| !matches!(it, Resource::Netns(_))).cloned();
+    let moved = resources.map(|mut resource| {
+        let namespace = match &mut resource {
+            Resource::Loopback(it) => &mut it.namespace,
+            Resource::Veth(it) => &mut it.peer.namespace,
+            Resource::Address(it) => &mut it.namespace,
+            Resource::Route(it) => &mut it.namespace,
+            Resource::SourceRule(it) => &mut it.namespace,
+            _ => return resource,
+        };
+        if *namespace != Namespace::Host {
+            *namespace = to.clone();
+        }
+        resource
+    });
+    moved.collect()
+}
+
+/// A second endpoint in the sandbox of the first.
+fn second_way(stage: &dyn Stage) -> Plan {
+    let mut second = veth(stage, 2);
+    second.peer.namespace = Namespace::At(stage.netns(1));
+    second.peer.name = name("eth1");
+    Plan::from(vec![
+        Resource::Veth(second),
+        Resource::Address(Address {
+            namespace: Namespace::At(stage.netns(1)),
+            link: name("eth1"),
+            address: "10.86.0.2/24".parse().expect("an address"),
+        }),
+    ])
+}
+
+fn default_route(stage: &dyn Stage, gateway: [u8; 4]) -> Plan {
+    Plan::from(vec![Resource::Route(Route {
+        namespace: Namespace::At(stage.netns(1)),
+        table: MAIN_TABLE,
+        destination: "0.0.0.0/0".parse().expect("everywhere"),
+        gateway: Some(gateway.into()),
+        link: name("eth1"),
+    })])
 }
 
 fn link_of(stage: &dyn Stage, number: u8) -> Option<u64> {

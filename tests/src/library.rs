@@ -108,7 +108,7 @@ impl Front for Library {
         let name = Some(name.try_into().map_err(|error: trestle_core::Error| error.to_string())?);
         let sandbox = self.ask(self.controller.create_sandbox(SandboxRequest { name, netns: netns.clone() }))?;
         Ok(match sandbox.netns {
-            SandboxNetns::Made { path } | SandboxNetns::Given { path } => path,
+            SandboxNetns::Made { path } | SandboxNetns::Given { path, .. } => path,
             SandboxNetns::Host => "/proc/thread-self/ns/net".into(),
         })
     }

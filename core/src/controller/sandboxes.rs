@@ -7,10 +7,11 @@ use super::Inner;
 use super::claims::Claim;
 use super::request::{NetnsRequest, SandboxRequest};
 use super::sandbox_plan::sandbox_plan;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
 use crate::id::SandboxId;
 use crate::name::SandboxName;
+use crate::resource::Namespace;
 use crate::sandbox::{Sandbox, SandboxNetns, SandboxState};
 use crate::store::{Change, Key, Record};
 
@@ -24,16 +25,22 @@ impl Inner {
         };
         let _name = self.take(Claim::SandboxName(name.clone())).await;
         let _sandbox = self.take(Claim::Sandbox(id)).await;
+        self.check_new_name(&name)?;
+        // Two who give the same namespace at once must not both find it free.
+        let giving = match request.netns {
+            NetnsRequest::Path(_) | NetnsRequest::Pid(_) => Some(self.take(Claim::Shared).await),
+            NetnsRequest::Make | NetnsRequest::Host => None,
+        };
         let netns = match request.netns {
             NetnsRequest::Make => SandboxNetns::Made { path: self.config.netns_folder.join(id.short()) },
-            NetnsRequest::Path(path) => SandboxNetns::Given { path },
-            NetnsRequest::Pid(pid) => SandboxNetns::Given { path: PathBuf::from(format!("/proc/{pid}/ns/net")) },
+            NetnsRequest::Path(path) => self.given(path).await?,
+            NetnsRequest::Pid(pid) => self.given(PathBuf::from(format!("/proc/{pid}/ns/net"))).await?,
             NetnsRequest::Host => SandboxNetns::Host,
         };
-        self.check_new_sandbox(&name, &netns)?;
         let plan = sandbox_plan(&netns, &[]);
         let sandbox = Sandbox { id, name, netns, state: SandboxState::Creating { plan: plan.clone() } };
         self.put_sandbox(&sandbox).await?;
+        drop(giving);
         let changing = self.changing.read().await;
         let applied = self.surroundings.kernel.apply(&plan).await;
         drop(changing);
@@ -120,17 +127,46 @@ impl Inner {
         known.ok_or_else(|| Error::not_found(format!("sandbox {} not found", id.short())))
     }
 
-    fn check_new_sandbox(&self, name: &SandboxName, netns: &SandboxNetns) -> Result<()> {
-        let state = self.state();
-        for other in state.sandboxes.values() {
-            if other.name == *name {
-                return Err(Error::conflict(format!("sandbox with name {name} already exists ({})", other.id.short())));
+    fn check_new_name(&self, name: &SandboxName) -> Result<()> {
+        match self.state().sandboxes.values().find(|other| other.name == *name) {
+            Some(other) => {
+                Err(Error::conflict(format!("sandbox with name {name} already exists ({})", other.id.short())))
             }
-            if other.netns == *netns && *netns != SandboxNetns::Host {
-                return Err(Error::conflict(format!("that network namespace is sandbox {}'s already", other.name)));
+            None => Ok(()),
+        }
+    }
+
+    /// The namespace behind a path, which is neither the host's own nor another sandbox's.
+    async fn given(&self, path: PathBuf) -> Result<SandboxNetns> {
+        let kernel = &self.surroundings.kernel;
+        let cookie = kernel.cookie(&Namespace::At(path.clone())).await?;
+        if cookie == kernel.cookie(&Namespace::Host).await? {
+            return Err(Error::forbidden(format!(
+                "{} is the host's own network namespace; ask for that with --host-namespace",
+                path.display()
+            )));
+        }
+        let others: Vec<Arc<Sandbox>> = self.state().sandboxes.values().cloned().collect();
+        for other in others {
+            let theirs = match &other.netns {
+                SandboxNetns::Host => continue,
+                SandboxNetns::Given { cookie, .. } => Ok(*cookie),
+                SandboxNetns::Made { .. } => kernel.cookie(&other.netns.namespace()).await,
+            };
+            match theirs {
+                Ok(theirs) if theirs == cookie => {
+                    return Err(Error::conflict(format!(
+                        "the network namespace at {} is sandbox {}'s already",
+                        path.display(),
+                        other.name
+                    )));
+                }
+                // Not made yet, or lost: nobody can give it.
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Invalid) => return Err(error),
+                _ => {}
             }
         }
-        Ok(())
+        Ok(SandboxNetns::Given { path, cookie })
     }
 
     async fn put_sandbox(&self, sandbox: &Sandbox) -> Result<()> {

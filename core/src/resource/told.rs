@@ -89,9 +89,9 @@ struct Where<'a>(&'a Namespace);
 
 impl Display for Where<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        match self.0 {
-            Namespace::Host => Ok(()),
-            Namespace::At(path) => write!(f, " in {}", path.display()),
+        match self.0.path() {
+            None => Ok(()),
+            Some(path) => write!(f, " in {}", path.display()),
         }
     }
 }

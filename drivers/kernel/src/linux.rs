@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use trestle_core::facts::Facts;
 use trestle_core::kernel::{Disturbance, Drift, Kernel};
+use trestle_core::resource::Namespace;
 use trestle_core::{Plan, Result};
 
 use crate::announce::Announcer;
@@ -82,6 +83,11 @@ impl LinuxKernel {
 impl Kernel for LinuxKernel {
     async fn facts(&self) -> Result<Facts> {
         self.worker.run(Worker::facts).await?
+    }
+
+    async fn cookie(&self, namespace: &Namespace) -> Result<u64> {
+        let namespace = namespace.clone();
+        self.worker.run(move |worker| worker.cookie(&namespace)).await?
     }
 
     async fn replace(&self, from: &Plan, to: &Plan) -> Result<()> {

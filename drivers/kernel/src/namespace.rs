@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
-use trestle_core::{Error, Result};
+use trestle_core::error::ErrorKind;
+use trestle_core::resource::Namespace;
+use trestle_core::{Doing, Error, Result};
 
 use crate::netlink::Socket;
 
@@ -26,6 +28,9 @@ const STACK: usize = 128 << 10;
 /// `NSFS_MAGIC` (linux/magic.h): what the file of a namespace says its file system is.
 const NSFS: i128 = 0x6e73_6673;
 
+/// `NS_GET_NSTYPE` (linux/nsfs.h): of which kind a namespace is, as the flag that makes one.
+const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+
 /// The namespaces of sandboxes, as the worker reaches them.
 pub(crate) struct Namespaces {
     folder: PathBuf,
@@ -35,8 +40,10 @@ pub(crate) struct Namespaces {
 }
 
 struct Entered {
-    /// Device and inode of the namespace: a path may come to lead to another one.
+    /// Device and inode of the namespace: a path may come to lead to another one. Nobody else has them while our socket
+    /// keeps the namespace alive.
     identity: (u64, u64),
+    cookie: u64,
     socket: Socket,
     used: u64,
 }
@@ -47,22 +54,67 @@ impl Namespaces {
         Self { folder, folder_ready: false, open: BTreeMap::new(), clock: 0 }
     }
 
-    /// A socket in the namespace at this path; `None` if there is no namespace any more.
-    pub(crate) fn socket(&mut self, path: &Path) -> Result<Option<&mut Socket>> {
-        self.clock += 1;
-        let Some(identity) = identity(path)? else {
-            self.open.remove(path);
-            return Ok(None);
-        };
-        if self.open.get(path).is_none_or(|entered| entered.identity != identity) {
-            let socket = within(&open(path)?, Socket::open)??;
-            self.open.insert(path.to_owned(), Entered { identity, socket, used: 0 });
+    /// A socket in a sandbox's namespace.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone, or if another one is at the path of one that was given.
+    pub(crate) fn socket(&mut self, namespace: &Namespace) -> Result<&mut Socket> {
+        self.enter(namespace).map(|(_, entered)| &mut entered.socket)
+    }
+
+    /// The open file of a sandbox's namespace.
+    ///
+    /// # Errors
+    /// As [`Namespaces::socket`].
+    pub(crate) fn file(&mut self, namespace: &Namespace) -> Result<File> {
+        self.enter(namespace).map(|(file, _)| file)
+    }
+
+    /// Which namespace is at a path.
+    ///
+    /// # Errors
+    /// `NotFound` if nothing is there, `Invalid` if it is something else.
+    pub(crate) fn cookie(&mut self, path: &Path) -> Result<u64> {
+        match self.enter(&Namespace::At(path.to_owned())) {
+            Ok((_, entered)) => Ok(entered.cookie),
+            Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => {
+                Err(Error::invalid(format!("{} is no network namespace", path.display())))
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// Opens the file once, so that what is looked at is what is entered.
+    fn enter(&mut self, namespace: &Namespace) -> Result<(File, &mut Entered)> {
+        let (path, wanted) = match namespace {
+            Namespace::Host => return Err(Error::internal("the host's own namespace is no sandbox's")),
+            Namespace::At(path) => (path, None),
+            Namespace::Given { path, cookie } => (path, Some(*cookie)),
+        };
+        self.clock += 1;
         let used = self.clock;
-        Ok(self.open.get_mut(path).map(|entered| {
-            entered.used = used;
-            &mut entered.socket
-        }))
+        let Some(file) = open(path)? else {
+            self.open.remove(path);
+            return Err(Error::not_found(format!("there is no network namespace at {}", path.display())));
+        };
+        let found = file.metadata().map_err(|cause| failed("looking at the file of a namespace", cause))?;
+        let identity = (found.dev(), found.ino());
+        let entered = match self.open.remove(path).filter(|entered| entered.identity == identity) {
+            Some(entered) => Entered { used, ..entered },
+            None => {
+                let socket = within(&file, Socket::open).and_then(|opened| opened);
+                let socket = socket.doing(|| format!("entering the namespace {}", path.display()))?;
+                Entered { identity, cookie: socket.cookie()?, socket, used }
+            }
+        };
+        if wanted.is_some_and(|wanted| wanted != entered.cookie) {
+            return Err(Error::not_found(format!(
+                "the network namespace of {} is gone: another one is at its path",
+                path.display()
+            )));
+        }
+        self.open.insert(path.clone(), entered);
+        Ok((file, self.open.get_mut(path).expect("it was put there just now")))
     }
 
     /// Makes a namespace behind this file, if it is not there.
@@ -85,14 +137,11 @@ impl Namespaces {
                 .map_err(|cause| failed("binding the namespace to its file", cause.into()))?;
             Socket::open()
         })?;
-        match (made, identity(path)?) {
-            (Ok(socket), Some(identity)) => {
-                self.open.insert(path.to_owned(), Entered { identity, socket, used: self.clock });
-                Ok(())
-            }
-            (Ok(_), None) => Err(Error::internal("somebody unmounted the namespace at once")),
-            (Err(error), _) => Err(error),
-        }
+        let (socket, identity) = (made?, identity(path)?);
+        let identity = identity.ok_or_else(|| Error::internal("somebody unmounted the namespace at once"))?;
+        let entered = Entered { identity, cookie: socket.cookie()?, socket, used: self.clock };
+        self.open.insert(path.to_owned(), entered);
+        Ok(())
     }
 
     /// Removes the namespace behind this file and the file. The kernel lets the namespace go when nobody uses it.
@@ -162,12 +211,23 @@ impl Namespaces {
     }
 }
 
-/// Opens the namespace behind a path.
-pub(crate) fn open(path: &Path) -> Result<File> {
-    File::open(path).map_err(|cause| match cause.kind() {
-        io::ErrorKind::NotFound => Error::not_found(format!("there is no network namespace at {}", path.display())),
-        _ => failed(&format!("opening the network namespace {}", path.display()), cause),
-    })
+/// Opens the namespace behind a path; `None` if there is nothing, or something else. Doesn't wait for whoever may be at
+/// the other end of something else.
+fn open(path: &Path) -> Result<Option<File>> {
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(cause) if matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ESRCH)) => {
+            return Ok(None);
+        }
+        Err(cause) => return Err(failed(&format!("opening the network namespace {}", path.display()), cause)),
+    };
+    let found = rustix::fs::fstatfs(&file);
+    let found = found.map_err(|cause| failed("looking at the file of a namespace", cause.into()))?;
+    // SAFETY: this question to a file of that file system takes no argument and writes nothing.
+    let kind = || unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
+    let is_network = i128::from(found.f_type) == NSFS && kind() == libc::CLONE_NEWNET;
+    Ok(is_network.then_some(file))
 }
 
 /// Does something in a namespace, on a thread of its own that ends after it.

@@ -72,9 +72,9 @@ fn bridge(bridge: &Bridge) -> Vec<String> {
 
 fn veth(veth: &Veth) -> Vec<String> {
     let Veth { name, bridge, mtu, peer, .. } = veth;
-    let place = match &peer.namespace {
-        Namespace::Host => String::new(),
-        Namespace::At(path) => format!(" netns {}", quoted_path(path)),
+    let place = match peer.namespace.path() {
+        None => String::new(),
+        Some(path) => format!(" netns {}", quoted_path(path)),
     };
     let inside = within(&peer.namespace);
     let mut lines = vec![
@@ -121,9 +121,9 @@ fn family(ipv6: bool) -> &'static str {
 }
 
 fn within(namespace: &Namespace) -> String {
-    match namespace {
-        Namespace::Host => String::new(),
-        Namespace::At(path) => format!("nsenter --net={} ", quoted_path(path)),
+    match namespace.path() {
+        None => String::new(),
+        Some(path) => format!("nsenter --net={} ", quoted_path(path)),
     }
 }
 

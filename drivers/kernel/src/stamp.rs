@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::mem::size_of;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use trestle_core::{Error, Result};
 
@@ -19,21 +19,23 @@ pub struct Stamp {
 pub fn stamp() -> Result<Stamp> {
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .map_err(|cause| Error::internal(cause.to_string()).doing("reading the id of this boot"))?;
-    Ok(Stamp { boot_id: boot_id.trim().to_owned(), netns_cookie: netns_cookie()? })
-}
-
-fn netns_cookie() -> Result<u64> {
-    let failed = |cause: std::io::Error| {
-        Error::internal(cause.to_string()).doing("asking for the cookie of this network namespace")
-    };
     // Any socket will do; this kind exists on every kernel.
     let socket = std::os::unix::net::UnixDatagram::unbound().map_err(failed)?;
+    Ok(Stamp { boot_id: boot_id.trim().to_owned(), netns_cookie: netns_cookie(&socket)? })
+}
+
+fn failed(cause: std::io::Error) -> Error {
+    Error::internal(cause.to_string()).doing("asking for the cookie of a network namespace")
+}
+
+/// Which network namespace a socket belongs to.
+pub(crate) fn netns_cookie(socket: impl AsFd) -> Result<u64> {
     let mut cookie = 0u64;
     let mut size = size_of::<u64>() as libc::socklen_t;
     // SAFETY: the cookie is eight bytes, as told, and both live until the call returns.
     let asked = unsafe {
         libc::getsockopt(
-            socket.as_raw_fd(),
+            socket.as_fd().as_raw_fd(),
             libc::SOL_SOCKET,
             libc::SO_NETNS_COOKIE,
             (&raw mut cookie).cast(),

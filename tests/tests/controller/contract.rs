@@ -32,6 +32,18 @@ impl Stage for InMemory {
         self.0.remove_strangers_bridge(name);
     }
 
+    fn strangers_netns(&self) -> PathBuf {
+        "/run/netns/strangers".into()
+    }
+
+    fn put_strangers_namespace(&self) {
+        self.0.put_strangers_namespace(&self.strangers_netns());
+    }
+
+    fn remove_strangers_namespace(&self) {
+        self.0.remove_strangers_namespace(&self.strangers_netns());
+    }
+
     fn destroy(&self, resource: &Resource) {
         self.0.lose(resource);
     }

@@ -30,6 +30,7 @@ mod addresses;
 mod conflicts;
 mod crash;
 mod gateways;
+mod given;
 mod import_rule;
 mod instances;
 mod isolation;

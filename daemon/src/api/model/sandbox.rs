@@ -102,7 +102,7 @@ impl Sandbox {
         };
         let (namespace, origin) = match &sandbox.netns {
             SandboxNetns::Made { path } => (Some(path.display().to_string()), "made"),
-            SandboxNetns::Given { path } => (Some(path.display().to_string()), "given"),
+            SandboxNetns::Given { path, .. } => (Some(path.display().to_string()), "given"),
             SandboxNetns::Host => (None, "host"),
         };
         Self {

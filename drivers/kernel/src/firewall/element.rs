@@ -93,6 +93,8 @@ fn network(it: &FirewallNetwork) -> Vec<Element> {
         true => {
             elements.push(element(Set::Leaving, vec![link()], Value::Verdict(Verdict::Drop)));
             elements.push(element(Set::Entering, vec![link()], Value::Verdict(Verdict::Drop)));
+            let looked_at = Value::Verdict(Verdict::Goto(Chain::FromInternal));
+            elements.push(element(Set::Internal, vec![link()], looked_at));
         }
         false => {
             let published = Value::Verdict(Verdict::Goto(Chain::PublishedOnly));
@@ -140,6 +142,34 @@ fn port(it: &PublishedPort) -> Vec<Element> {
                 }
             }
         }
+    }
+    elements.extend(relayed(it));
+    elements
+}
+
+/// Where the port is not translated, because the container lacks the family, but its socket listens and is relayed.
+fn relayed(it: &PublishedPort) -> Vec<Element> {
+    let families = [(Family::V4, it.to_v4.is_some()), (Family::V6, it.to_v6.is_some())];
+    let at = it.address.filter(|at| !at.is_unspecified());
+    let mut elements = Vec::new();
+    for (family, translated) in families {
+        let is_v4 = family == Family::V4;
+        if translated || it.address.is_some_and(|at| at.is_ipv4() != is_v4) {
+            continue;
+        }
+        if it.host == it.container && it.host.count() > 1 {
+            let at = at.map_or(Part::Every(family), Part::Address);
+            let key = vec![at, Part::Protocol(it.protocol), Part::Ports(it.host)];
+            let set = if is_v4 { Set::RelayedRanges4 } else { Set::RelayedRanges6 };
+            elements.push(element(set, key, Value::Nothing));
+            continue;
+        }
+        let (set, first) = match at {
+            Some(at) => (of_family(at, Set::Relayed4, Set::Relayed6), Part::Address(at)),
+            None => (Set::AnyRelayed, Part::Family(family)),
+        };
+        let key = |host| vec![first.clone(), Part::Protocol(it.protocol), Part::Port(host)];
+        elements.extend(it.host.ports().map(|host| element(set, key(host), Value::Nothing)));
     }
     elements
 }
@@ -321,11 +351,16 @@ mod tests {
                 let (low, high) = (element.key_bytes(), element.key_end_bytes());
                 prop_assert_eq!(low.len(), definition.key_length());
                 prop_assert_eq!(high.is_some(), definition.interval);
-                let Value::Parts(parts) = &element.value else { panic!("ports lead somewhere") };
-                let value = joined(parts, Part::low);
-                prop_assert_eq!(value.len(), definition.value().unwrap().1);
-                let Holds::Values(types) = definition.holds else { panic!("ports lead somewhere") };
-                let told = format!("{} : {}", readable(definition.key, &low, high.as_deref()), readable(types, &value, None));
+                let key = readable(definition.key, &low, high.as_deref());
+                let told = match (&element.value, definition.holds) {
+                    (Value::Parts(parts), Holds::Values(types)) => {
+                        let value = joined(parts, Part::low);
+                        prop_assert_eq!(value.len(), definition.value().unwrap().1);
+                        format!("{key} : {}", readable(types, &value, None))
+                    }
+                    (Value::Nothing, Holds::Nothing) => key,
+                    other => panic!("a set holds what its elements bear: {other:?}"),
+                };
                 let shown = element.to_string();
                 let whole = |text: String| text.replace("0.0.0.0-255.255.255.255", "0.0.0.0/0").replace(EVERY_V6, "::/0");
                 prop_assert_eq!(whole(told), whole(shown));
@@ -333,13 +368,15 @@ mod tests {
         }
 
         #[test]
-        fn every_port_of_a_family_that_is_listened_on_leads_to_its_container(port in published()) {
+        fn every_port_that_is_listened_on_leads_to_its_container_or_is_relayed(port in published()) {
             let serves = |at_v4: bool| port.address.is_none_or(|it| it.is_ipv4() == at_v4);
-            let families = usize::from(port.to_v4.is_some() && serves(true)) + usize::from(port.to_v6.is_some() && serves(false));
+            let families = usize::from(serves(true)) + usize::from(serves(false));
+            let translated = usize::from(port.to_v4.is_some() && serves(true)) + usize::from(port.to_v6.is_some() && serves(false));
             let range = port.host == port.container && port.host.count() > 1;
             let each = if range { 1 } else { port.host.count() as usize };
             let all = elements(&Resource::PublishedPort(port));
             prop_assert_eq!(all.len(), families * each);
+            prop_assert_eq!(all.iter().filter(|it| it.value != Value::Nothing).count(), translated * each);
             let keys: std::collections::HashSet<_> = all.iter().map(|it| (it.set, &it.key)).collect();
             prop_assert_eq!(keys.len(), all.len());
         }

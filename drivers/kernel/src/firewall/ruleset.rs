@@ -3,7 +3,7 @@
 
 use super::set::Set;
 use super::statement::{Chain, Family, Field, Literal, Rule, Statement, Verdict};
-use super::uapi::{NF_INET_FORWARD, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, NF_INET_PRE_ROUTING};
+use super::uapi::{NF_INET_FORWARD, NF_INET_LOCAL_IN, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, NF_INET_PRE_ROUTING};
 
 /// The name of our table; its family is `inet`.
 pub(super) const TABLE: &str = "trestle";
@@ -37,7 +37,7 @@ pub(super) struct Layout {
 }
 
 /// The chains in the order in which they are made: one that is led to stands before those that lead there.
-pub(super) const CHAINS: [Layout; 9] = [
+pub(super) const CHAINS: [Layout; 11] = [
     Layout {
         chain: Chain::Admin,
         comment: "yours: goes first, and is never changed by trestle",
@@ -99,6 +99,38 @@ pub(super) const CHAINS: [Layout; 9] = [
         ],
     },
     Layout {
+        chain: Chain::FromInternal,
+        comment: "internal networks never reach published ports, relayed ones neither",
+        hook: None,
+        rules: &[
+            Rule(&[
+                Statement::In(&[Field::Family, Field::Protocol, Field::DestinationPort], Set::AnyRelayed),
+                COUNTER,
+                DROP,
+            ]),
+            Rule(&[
+                Statement::In(&[Field::Destination4, Field::Protocol, Field::DestinationPort], Set::Relayed4),
+                COUNTER,
+                DROP,
+            ]),
+            Rule(&[
+                Statement::In(&[Field::Destination6, Field::Protocol, Field::DestinationPort], Set::Relayed6),
+                COUNTER,
+                DROP,
+            ]),
+            Rule(&[
+                Statement::In(&[Field::Destination4, Field::Protocol, Field::DestinationPort], Set::RelayedRanges4),
+                COUNTER,
+                DROP,
+            ]),
+            Rule(&[
+                Statement::In(&[Field::Destination6, Field::Protocol, Field::DestinationPort], Set::RelayedRanges6),
+                COUNTER,
+                DROP,
+            ]),
+        ],
+    },
+    Layout {
         chain: Chain::RawPrerouting,
         comment: "the host's loopback stays the host's, although our bridges route it",
         hook: Some(Hook {
@@ -131,6 +163,18 @@ pub(super) const CHAINS: [Layout; 9] = [
             Rule(&[Statement::Verdicts(&[Field::InLink], Set::Leaving)]),
             Rule(&[Statement::Verdicts(&[Field::OutLink], Set::Entering)]),
         ],
+    },
+    Layout {
+        chain: Chain::Input,
+        comment: "what is not translated arrives at this host; a published port may be relayed from there",
+        hook: Some(Hook {
+            kind: "filter",
+            number: NF_INET_LOCAL_IN,
+            name: "input",
+            priority: 0,
+            priority_name: "filter",
+        }),
+        rules: &[Rule(&[Statement::Verdicts(&[Field::InLink], Set::Internal)])],
     },
     Layout {
         chain: Chain::NatPrerouting,

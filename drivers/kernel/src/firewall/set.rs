@@ -10,6 +10,7 @@ pub(super) enum Set {
     Inside,
     Leaving,
     Entering,
+    Internal,
     Outgoing,
     Unfiltered,
     Ports4,
@@ -18,6 +19,11 @@ pub(super) enum Set {
     AnyPorts6,
     Ranges4,
     Ranges6,
+    Relayed4,
+    Relayed6,
+    AnyRelayed,
+    RelayedRanges4,
+    RelayedRanges6,
     Hairpin4,
     Hairpin6,
     MasqueradedUdp4,
@@ -143,11 +149,12 @@ fn concatenated(types: &[Type]) -> u32 {
 
 impl Set {
     /// All of them, in the order in which they are made and shown.
-    pub(super) const ALL: [Set; 16] = [
+    pub(super) const ALL: [Set; 22] = [
         Self::Bridges,
         Self::Inside,
         Self::Leaving,
         Self::Entering,
+        Self::Internal,
         Self::Outgoing,
         Self::Unfiltered,
         Self::Ports4,
@@ -156,6 +163,11 @@ impl Set {
         Self::AnyPorts6,
         Self::Ranges4,
         Self::Ranges6,
+        Self::Relayed4,
+        Self::Relayed6,
+        Self::AnyRelayed,
+        Self::RelayedRanges4,
+        Self::RelayedRanges6,
         Self::Hairpin4,
         Self::Hairpin6,
         Self::MasqueradedUdp4,
@@ -181,6 +193,7 @@ impl Set {
             Self::Inside => ("inside", &[Link, Link], Verdict, "from a network to itself"),
             Self::Leaving => ("leaving", &[Link], Verdict, "networks that nothing may leave"),
             Self::Entering => ("entering", &[Link], Verdict, "what may enter a network"),
+            Self::Internal => ("internal", &[Link], Verdict, "networks whose packets to this host are looked at"),
             Self::Outgoing => {
                 ("outgoing", &[Family, Link], Verdict, "networks whose packets bear the host's address outside")
             }
@@ -203,6 +216,17 @@ impl Set {
             Self::Ranges6 => {
                 ("ranges_v6", &[Address6, Protocol, Port], Values(&[Address6]), "published ranges, same ports inside")
             }
+            Self::Relayed4 => ("relayed_v4", &[Address4, Protocol, Port], Nothing, "published on one address, relayed"),
+            Self::Relayed6 => ("relayed_v6", &[Address6, Protocol, Port], Nothing, "published on one address, relayed"),
+            Self::AnyRelayed => {
+                ("any_relayed", &[Family, Protocol, Port], Nothing, "published on every address, relayed")
+            }
+            Self::RelayedRanges4 => {
+                ("relayed_ranges_v4", &[Address4, Protocol, Port], Nothing, "published ranges, relayed")
+            }
+            Self::RelayedRanges6 => {
+                ("relayed_ranges_v6", &[Address6, Protocol, Port], Nothing, "published ranges, relayed")
+            }
             Self::Hairpin4 => ("hairpin_v4", &[Address4, Address4], Nothing, "containers that may reach themselves"),
             Self::Hairpin6 => ("hairpin_v6", &[Address6, Address6], Nothing, "containers that may reach themselves"),
             Self::MasqueradedUdp4 => {
@@ -212,6 +236,7 @@ impl Set {
                 ("masqueraded_udp_v6", &[Address6], Nothing, "published UDP whose answers would take another way")
             }
         };
-        Definition { name, comment, key, holds, interval: matches!(self, Self::Ranges4 | Self::Ranges6) }
+        let interval = matches!(self, Self::Ranges4 | Self::Ranges6 | Self::RelayedRanges4 | Self::RelayedRanges6);
+        Definition { name, comment, key, holds, interval }
     }
 }

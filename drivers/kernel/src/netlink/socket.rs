@@ -12,6 +12,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use trestle_core::{Doing, Error, Result};
 
 use super::Refusal;
+use crate::stamp::netns_cookie;
 
 /// How many requests go in one `sendmsg`: their answers must fit into the receive buffer, for the kernel queues all of
 /// them before we read the first. An answered `RTM_GETLINK` takes up to 8 KiB of it, bookkeeping included.
@@ -68,6 +69,11 @@ impl Socket {
             tracing::debug!(%cause, "the receive buffer of a netlink socket stays small");
         }
         Ok(Self { inner, sequence: 0, received: Vec::new() })
+    }
+
+    /// Which namespace it is in.
+    pub(crate) fn cookie(&self) -> Result<u64> {
+        netns_cookie(&self.inner)
     }
 
     /// Sends every request, and answers each in order. The kernel goes on after a refusal.

@@ -26,14 +26,19 @@ impl Destination {
 
 /// Room for one control message, aligned as the kernel wants it.
 #[repr(align(8))]
-struct Control([u8; 64]);
+struct Control([u8; CONTROL]);
+
+/// What is told of an IPv4 datagram to a socket of both families takes 40 bytes and 32.
+const CONTROL: usize = 128;
 
 /// Asks the kernel to tell with each datagram where it was sent to.
 pub(super) fn tell_destinations(socket: impl AsFd, ipv6: bool) -> Result<(), Errno> {
-    let (level, option) = match ipv6 {
-        true => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
-        false => (libc::IPPROTO_IP, libc::IP_PKTINFO),
-    };
+    // A socket of both families tells both: only IPv4's own says by which address to answer a broadcast.
+    tell(&socket, libc::IPPROTO_IP, libc::IP_PKTINFO)?;
+    if ipv6 { tell(&socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { Ok(()) }
+}
+
+fn tell(socket: impl AsFd, level: libc::c_int, option: libc::c_int) -> Result<(), Errno> {
     let on: libc::c_int = 1;
     let size = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: the option's value is an int that lives until the call returns.
@@ -48,7 +53,7 @@ pub(super) fn tell_destinations(socket: impl AsFd, ipv6: bool) -> Result<(), Err
 pub(super) fn receive(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr, Option<Destination>)> {
     // SAFETY: all-zero is a valid value of both.
     let (mut sender, mut header): (libc::sockaddr_in6, libc::msghdr) = unsafe { (zeroed(), zeroed()) };
-    let mut control = Control([0; 64]);
+    let mut control = Control([0; CONTROL]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     header.msg_name = (&raw mut sender).cast();
     header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
@@ -68,20 +73,21 @@ fn destination(header: &libc::msghdr) -> Option<Destination> {
     // SAFETY: the header was filled in by recvmsg, and its control buffer still lives in the caller's frame; CMSG_*
     // stay within msg_controllen. The data may be unaligned, so it is read as such.
     unsafe {
-        let message = libc::CMSG_FIRSTHDR(header);
-        if message.is_null() {
-            return None;
-        }
-        let data = libc::CMSG_DATA(message);
-        match ((*message).cmsg_level, (*message).cmsg_type) {
-            (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                Some(Destination::V4(data.cast::<libc::in_pktinfo>().read_unaligned()))
+        let (mut message, mut found) = (libc::CMSG_FIRSTHDR(header), None);
+        while !message.is_null() {
+            let data = libc::CMSG_DATA(message);
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
+                    return Some(Destination::V4(data.cast::<libc::in_pktinfo>().read_unaligned()));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    found = Some(Destination::V6(data.cast::<libc::in6_pktinfo>().read_unaligned()));
+                }
+                _ => {}
             }
-            (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                Some(Destination::V6(data.cast::<libc::in6_pktinfo>().read_unaligned()))
-            }
-            _ => None,
+            message = libc::CMSG_NXTHDR(header, message);
         }
+        found
     }
 }
 
@@ -97,14 +103,14 @@ pub(super) fn answer(socket: impl AsFd, datagram: &[u8], to: SocketAddr, from: O
     };
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
-    let mut control = Control([0; 64]);
+    let mut control = Control([0; CONTROL]);
     header.msg_control = control.0.as_mut_ptr().cast();
     match from {
         None => {}
         Some(Destination::V4(mut info)) => {
-            // Which link the answer takes is for the routing table.
+            // Which link the answer takes is for the routing table. The kernel has told by which address to answer: not
+            // the one asked, where that was everybody's.
             info.ipi_ifindex = 0;
-            info.ipi_spec_dst = info.ipi_addr;
             put(&mut header, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
         }
         Some(Destination::V6(info)) => put(&mut header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info),
@@ -114,9 +120,9 @@ pub(super) fn answer(socket: impl AsFd, datagram: &[u8], to: SocketAddr, from: O
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// Makes one control message in the header's buffer of 64 bytes, which is larger than any of ours.
+/// Makes one control message in the header's buffer, which is larger than any of ours.
 fn put<T>(header: &mut libc::msghdr, level: libc::c_int, kind: libc::c_int, data: T) {
-    // SAFETY: the buffer has 64 bytes and a message of ours at most 16 + 20; the header is complete before
+    // SAFETY: the buffer has 128 bytes and a message of ours at most 16 + 20; the header is complete before
     // CMSG_FIRSTHDR reads it, and the data is written unaligned.
     unsafe {
         header.msg_controllen = libc::CMSG_SPACE(size_of::<T>() as u32) as _;

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use rustix::net::SendFlags;
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::datagram::{self, Destination};
 use super::relay::{Binding, Shared, Token, let_go};
-
-/// How many flows there may be; datagrams that would begin one more are dropped, as a full connection tracker does.
-const MOST: usize = 4096;
+use super::room;
 
 /// How long a flow lasts without a packet either way: the connection tracker's `nf_conntrack_udp_timeout_stream`.
 const IDLE: Duration = Duration::from_secs(120);
@@ -32,6 +31,10 @@ struct Flow {
     socket: UdpSocket,
     /// Datagrams of the client so far: whether it was idle is whether this stood still.
     asked: AtomicU64,
+    /// When a datagram last went either way, counted in datagrams of all flows.
+    used: AtomicU64,
+    /// It has to make room for another.
+    ousted: Notify,
     binding: Arc<Binding>,
 }
 
@@ -40,6 +43,7 @@ struct Flow {
 pub(super) struct Flows {
     table: Shared,
     flows: Arc<Mutex<BTreeMap<Key, Arc<Flow>>>>,
+    clock: Arc<AtomicU64>,
     /// Room for one answer: they are passed on one at a time, and never wait.
     answer: Arc<Mutex<Vec<u8>>>,
 }
@@ -47,7 +51,7 @@ pub(super) struct Flows {
 impl Flows {
     pub(super) fn new(table: Shared) -> Self {
         let answer = vec![0; usize::from(u16::MAX)];
-        Self { table, flows: Arc::default(), answer: Arc::new(Mutex::new(answer)) }
+        Self { table, flows: Arc::default(), clock: Arc::default(), answer: Arc::new(Mutex::new(answer)) }
     }
 
     /// Passes on what waits at a held socket, at most so many datagrams; whether some are left.
@@ -90,8 +94,8 @@ impl Flows {
         let known = flows.get(&key).filter(|flow| Arc::ptr_eq(&flow.binding, binding)).cloned();
         let flow = match known {
             Some(flow) => flow,
-            None if flows.len() >= MOST => return Err(io::Error::other("there are too many flows")),
             None => {
+                make_room(&mut flows, binding);
                 let flow = Arc::new(begin(binding, client, number)?);
                 flows.insert(key, flow.clone());
                 tokio::spawn(self.clone().answer(key, flow.clone(), destination));
@@ -100,9 +104,14 @@ impl Flows {
         };
         drop(flows);
         flow.asked.fetch_add(1, Ordering::Relaxed);
+        self.touch(&flow);
         // Not tokio's: it has yet to learn that a new socket can be written to.
         rustix::net::send(&flow.socket, datagram, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
         Ok(())
+    }
+
+    fn touch(&self, flow: &Flow) {
+        flow.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Passes answers back until the flow is idle or its port let go.
@@ -121,6 +130,7 @@ impl Flows {
         };
         tokio::select! {
             () = flow_ends => {}
+            () = flow.ousted.notified() => {}
             () = let_go(&mut places) => {}
         }
         let mut flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +142,7 @@ impl Flows {
     fn pass_back(&self, key: Key, flow: &Flow, destination: Option<Destination>) {
         let mut buffer = self.answer.lock().unwrap_or_else(PoisonError::into_inner);
         while let Ok(length) = flow.socket.try_recv(&mut buffer) {
+            self.touch(flow);
             let sent = self.table.with_socket(key.socket, &flow.binding, |socket| {
                 datagram::answer(socket, &buffer[..length], key.client, destination)
             });
@@ -139,6 +150,26 @@ impl Flows {
                 tracing::debug!(client = %key.client, %cause, "an answer of a published port is dropped");
             }
         }
+    }
+}
+
+/// Ousts the flow that was idle for longest, where one more would be too many: of the same port if that is full, else of
+/// the port with the most.
+fn make_room(flows: &mut BTreeMap<Key, Arc<Flow>>, binding: &Arc<Binding>) {
+    let mut of_each: BTreeMap<*const Binding, usize> = BTreeMap::new();
+    for flow in flows.values() {
+        *of_each.entry(Arc::as_ptr(&flow.binding)).or_default() += 1;
+    }
+    let own = Arc::as_ptr(binding);
+    let full = match of_each.get(&own).is_some_and(|count| *count >= room::most_of_one()) {
+        true => own,
+        false if flows.len() < room::most() => return,
+        false => of_each.into_iter().max_by_key(|(_, count)| *count).map_or(own, |(binding, _)| binding),
+    };
+    let of_it = flows.iter().filter(|(_, flow)| Arc::as_ptr(&flow.binding) == full);
+    let idlest = of_it.min_by_key(|(_, flow)| flow.used.load(Ordering::Relaxed)).map(|(key, _)| *key);
+    if let Some(flow) = idlest.and_then(|key| flows.remove(&key)) {
+        flow.ousted.notify_one();
     }
 }
 
@@ -152,5 +183,7 @@ fn begin(binding: &Arc<Binding>, client: SocketAddr, number: u16) -> io::Result<
     let socket = std::net::UdpSocket::bind(any)?;
     socket.set_nonblocking(true)?;
     socket.connect(target)?;
-    Ok(Flow { socket: UdpSocket::from_std(socket)?, asked: AtomicU64::new(0), binding: binding.clone() })
+    let socket = UdpSocket::from_std(socket)?;
+    let (asked, used) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+    Ok(Flow { socket, asked, used, ousted: Notify::new(), binding: binding.clone() })
 }

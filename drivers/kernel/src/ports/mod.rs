@@ -6,6 +6,7 @@
 //! | opening the sockets | `hold` |
 //! | who has a port that we can't have | `holder` |
 //! | what arrives | `relay`, `connection` (TCP), `flow` (UDP), `datagram` |
+//! | how much of it may be relayed at once | `room` |
 
 mod connection;
 mod datagram;
@@ -13,6 +14,7 @@ mod flow;
 mod hold;
 mod holder;
 mod relay;
+mod room;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

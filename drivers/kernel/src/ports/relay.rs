@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -15,6 +16,7 @@ use trestle_core::{Error, Result};
 
 use super::connection;
 use super::flow::Flows;
+use super::room::Room;
 
 /// A held socket's place in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,6 +29,9 @@ const AT_ONCE: usize = 64;
 pub(super) struct Binding {
     protocol: Protocol,
     places: watch::Sender<Option<Places>>,
+    connections: AtomicUsize,
+    /// Somebody was refused since a connection last came.
+    full: AtomicBool,
 }
 
 /// The container's side of a [`Binding`].
@@ -39,7 +44,12 @@ pub(super) struct Places {
 
 impl Binding {
     pub(super) fn new(port: &PublishedPort) -> Self {
-        Self { protocol: port.protocol, places: watch::Sender::new(Some(Places::of(port))) }
+        Self {
+            protocol: port.protocol,
+            places: watch::Sender::new(Some(Places::of(port))),
+            connections: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
+        }
     }
 
     /// From now on what arrives is relayed there; what is relayed already goes on.
@@ -50,6 +60,25 @@ impl Binding {
     /// The ports are let go: what is relayed for them ends.
     pub(super) fn end(&self) {
         self.places.send_replace(None);
+    }
+
+    /// How many connections are relayed for them.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn connection_comes(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.full.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the first is refused now: worth telling once.
+    pub(super) fn is_full_anew(&self) -> bool {
+        !self.full.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn connection_goes(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Where they lead to now, and a way to notice that they are let go.
@@ -172,7 +201,12 @@ impl Drop for Relay {
 }
 
 async fn serve(ready: AsyncFd<Arc<OwnedFd>>, table: Shared) {
-    let mut server = Server { flows: Flows::new(table.clone()), table, buffer: vec![0; usize::from(u16::MAX)] };
+    let mut server = Server {
+        flows: Flows::new(table.clone()),
+        room: Room::default(),
+        table,
+        buffer: vec![0; usize::from(u16::MAX)],
+    };
     loop {
         let turn = match ready.readable().await {
             Err(cause) => Err(cause),
@@ -192,6 +226,7 @@ async fn serve(ready: AsyncFd<Arc<OwnedFd>>, table: Shared) {
 struct Server {
     table: Shared,
     flows: Flows,
+    room: Room,
     buffer: Vec<u8>,
 }
 
@@ -205,7 +240,7 @@ impl Server {
             let token = Token(event.data.u64() as usize);
             let Some((binding, number)) = self.table.look_up(token) else { continue };
             let more = match binding.protocol {
-                Protocol::Tcp => accept_all(&self.table, token, &binding, number),
+                Protocol::Tcp => accept_all(&self.table, &self.room, token, &binding, number),
                 Protocol::Udp => self.flows.take_in(token, &binding, number, &mut self.buffer, AT_ONCE),
                 Protocol::Sctp => false,
             };
@@ -227,8 +262,9 @@ fn remind(table: &Shared, token: Token, binding: &Arc<Binding>, epoll: &Arc<Owne
     }
 }
 
-/// Accepts every waiting connection; whether some are left.
-fn accept_all(table: &Shared, token: Token, binding: &Arc<Binding>, number: u16) -> bool {
+/// Accepts every waiting connection; whether some are left. One that finds no room is reset at once: its client knows,
+/// and may come again, while it would be forgotten in the queue.
+fn accept_all(table: &Shared, room: &Room, token: Token, binding: &Arc<Binding>, number: u16) -> bool {
     for _ in 0..AT_ONCE {
         let accepted = table.with_socket(token, binding, |socket| {
             rustix::net::acceptfrom_with(
@@ -238,7 +274,17 @@ fn accept_all(table: &Shared, token: Token, binding: &Arc<Binding>, number: u16)
         });
         match accepted {
             Some(Ok((stream, Some(client)))) => match SocketAddr::try_from(client) {
-                Ok(client) => connection::relay(stream.into(), client, binding.places(), number),
+                Ok(client) => match room.take(binding) {
+                    Some(place) => connection::relay(stream.into(), client, binding.places(), number, place),
+                    None => {
+                        if binding.is_full_anew() {
+                            tracing::warn!(%client, "connections to a published port are refused: too many are relayed");
+                        }
+                        if let Err(cause) = connection::reset(&stream) {
+                            tracing::debug!(%client, %cause, "a refused connection can only be closed");
+                        }
+                    }
+                },
                 Err(cause) => tracing::debug!(%cause, "a connection from nowhere"),
             },
             Some(Ok((_, None)) | Err(rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR)) => {}

@@ -62,7 +62,7 @@ impl Worker {
         }
         match steps.is_empty() {
             true => Ok(()),
-            false => set_up(self.must_reach(namespace)?, steps),
+            false => set_up(self.socket(namespace)?, steps),
         }
     }
 
@@ -74,7 +74,7 @@ impl Worker {
             return Ok(());
         }
         let instance = self.instance;
-        let socket = self.must_reach(namespace)?;
+        let socket = self.socket(namespace)?;
         let names = addresses.iter().map(|it| &it.link).chain(routes.iter().chain(rerouted).map(|it| &it.link));
         let links = look(socket, names)?;
         let mut steps = Vec::new();
@@ -85,7 +85,8 @@ impl Worker {
                 Kind::Address(address, link),
             ));
             // The host's addresses have time, and theirs would outlive them on a user's bridge.
-            if let (Namespace::At(_), Some(own)) = (namespace, message::own_address(address, link.index)) {
+            let own = message::own_address(address, link.index);
+            if let Some(own) = own.filter(|_| *namespace != Namespace::Host) {
                 steps.push((Step::new(own, "adding", *address).or(THERE), Kind::Own));
             }
         }
@@ -120,7 +121,7 @@ impl Worker {
     /// Takes away what is to go of a namespace. Where the namespace itself is gone, so is all of it.
     pub(super) fn withdraw(&mut self, namespace: &Namespace, outgoing: &Outgoing<'_>) -> Vec<Error> {
         let instance = self.instance;
-        let socket = match self.socket(namespace) {
+        let socket = match self.socket_if_there(namespace) {
             Ok(Some(socket)) => socket,
             Ok(None) => return Vec::new(),
             Err(error) => return vec![error],
@@ -145,16 +146,6 @@ impl Worker {
         }
         if let Err(error) = self.host.batch(&corrections.iter().collect::<Vec<_>>()) {
             tracing::debug!(%error, "the host's own neighbours could not be corrected");
-        }
-    }
-
-    fn must_reach(&mut self, namespace: &Namespace) -> Result<&mut Socket> {
-        match (namespace, self.socket(namespace)?) {
-            (_, Some(socket)) => Ok(socket),
-            (Namespace::At(path), None) => {
-                Err(Error::not_found(format!("there is no network namespace at {}", path.display())))
-            }
-            (Namespace::Host, None) => Err(Error::internal("the host's namespace is gone")),
         }
     }
 }

@@ -13,7 +13,6 @@ use trestle_core::{Doing, Result};
 use super::Worker;
 use super::steps::{Step, set_up, tear_down, try_each};
 use crate::mark::Instance;
-use crate::namespace;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Request, Socket, observed};
 use crate::watch::{Changing, Wanted};
@@ -62,6 +61,13 @@ impl Worker {
         self.make_veths(veths, &seen)
     }
 
+    fn peer_namespace(&mut self, veth: &Veth) -> Result<Option<File>> {
+        match &veth.peer.namespace {
+            Namespace::Host => Ok(None),
+            sandbox => self.namespaces.file(sandbox).map(Some).doing(|| making(veth)),
+        }
+    }
+
     /// Makes pairs on bridges that were seen before, without a look at what is there: that would cost as much as a
     /// third of making them. False if something is in the way, or gone; then looking tells what, and what was made
     /// here is found.
@@ -69,7 +75,7 @@ impl Worker {
         let (mut namespaces, mut births, mut settings) = (Vec::new(), Vec::new(), Vec::new());
         for veth in veths {
             let Some(bridge) = self.bridges.get(&veth.bridge).copied() else { return Ok(false) };
-            let namespace = peer_namespace(veth)?;
+            let namespace = self.peer_namespace(veth)?;
             expected.insert(&veth.name, Wanted::veth(veth, bridge));
             births.push(birth(veth, bridge, namespace.as_ref(), self.instance));
             settings.extend(port_settings(veth));
@@ -122,7 +128,7 @@ impl Worker {
                 steps.push(Step::new(message::mend_veth(veth, bridge), "setting right", *veth));
                 mended.push(*veth);
             } else {
-                let namespace = peer_namespace(veth)?;
+                let namespace = self.peer_namespace(veth)?;
                 steps.push(birth(veth, bridge, namespace.as_ref(), self.instance));
                 namespaces.extend(namespace);
             }
@@ -132,7 +138,7 @@ impl Worker {
             return Err(if errno == libc::EEXIST { name_taken(error) } else { error });
         }
         for veth in mended {
-            let Some(socket) = self.socket(&veth.peer.namespace)? else { continue };
+            let Some(socket) = self.socket_if_there(&veth.peer.namespace)? else { continue };
             set_up(socket, vec![Step::new(message::mend_peer(veth), "setting right", veth)])?;
         }
         Ok(())
@@ -146,7 +152,9 @@ impl Worker {
         if !there.is_live(self.instance) || there.kind != "veth" {
             return Ok(Fate::MakeAnew(there.index));
         }
-        let Some(socket) = self.socket(&veth.peer.namespace)? else { return Ok(Fate::MakeAnew(there.index)) };
+        let Some(socket) = self.socket_if_there(&veth.peer.namespace)? else {
+            return Ok(Fate::MakeAnew(there.index));
+        };
         let peer = look(socket, [&veth.peer.name])?.remove(veth.peer.name.as_str());
         let paired = peer.is_some_and(|peer| are_paired(there, &peer));
         Ok(if paired { Fate::Mend } else { Fate::MakeAnew(there.index) })
@@ -226,13 +234,6 @@ fn master(veth: &Veth, seen: &BTreeMap<String, Link>) -> Result<u32> {
             Err(Error::conflict(format!("{} is not a bridge but {}", link.name, kind(link))).doing(making(veth)))
         }
         None => Err(Error::not_found(format!("the bridge {} is gone", veth.bridge)).doing(making(veth))),
-    }
-}
-
-fn peer_namespace(veth: &Veth) -> Result<Option<File>> {
-    match &veth.peer.namespace {
-        Namespace::Host => Ok(None),
-        Namespace::At(path) => namespace::open(path).map(Some).doing(|| making(veth)),
     }
 }
 

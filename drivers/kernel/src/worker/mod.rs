@@ -20,6 +20,7 @@ mod verify;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use trestle_core::error::ErrorKind;
 use trestle_core::name::IfName;
 use trestle_core::resource::{Namespace, Resource, Sysctl};
 use trestle_core::{Doing, Error, Result};
@@ -51,14 +52,39 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// The socket into a namespace; `None` if the namespace is gone.
-    fn socket(&mut self, namespace: &Namespace) -> Result<Option<&mut Socket>> {
+    /// See [`trestle_core::kernel::Kernel::cookie`].
+    pub(crate) fn cookie(&mut self, namespace: &Namespace) -> Result<u64> {
+        let cookie = match namespace.path() {
+            None => self.host.cookie(),
+            Some(path) => self.namespaces.cookie(path),
+        };
+        self.namespaces.settle();
+        cookie
+    }
+
+    /// The socket into a namespace.
+    ///
+    /// # Errors
+    /// `NotFound` if it is gone.
+    fn socket(&mut self, namespace: &Namespace) -> Result<&mut Socket> {
         match namespace {
-            Namespace::Host => Ok(Some(&mut self.host)),
-            Namespace::At(path) => {
-                self.namespaces.socket(path).doing(|| format!("entering the namespace {}", path.display()))
-            }
+            Namespace::Host => Ok(&mut self.host),
+            sandbox => self.namespaces.socket(sandbox),
         }
+    }
+
+    /// The socket into a namespace; `None` if it is gone.
+    fn socket_if_there(&mut self, namespace: &Namespace) -> Result<Option<&mut Socket>> {
+        match self.socket(namespace) {
+            Ok(socket) => Ok(Some(socket)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a namespace that somebody gave us is there no more.
+    fn is_gone(&mut self, namespace: &Namespace) -> bool {
+        matches!(namespace, Namespace::Given { .. }) && matches!(self.socket_if_there(namespace), Ok(None))
     }
 
     /// Makes the host's settings say what they said before us, where that is asked for. Goes on over errors.
@@ -71,14 +97,14 @@ impl Worker {
     }
 
     /// Makes settings say what they should: the host's here, a sandbox's all on one thread in it.
-    fn set_sysctls(&self, wanted: &[&Sysctl]) -> Result<()> {
+    fn set_sysctls(&mut self, wanted: &[&Sysctl]) -> Result<()> {
         let set_all = |wanted: &[&Sysctl]| -> Result<()> {
             wanted.iter().try_for_each(|it| sysctl::set(it).doing(|| format!("changing {it}")))
         };
         for group in wanted.chunk_by(|one, other| one.namespace == other.namespace) {
             match &group[0].namespace {
                 Namespace::Host => set_all(group)?,
-                Namespace::At(path) => namespace::within(&namespace::open(path)?, || set_all(group))??,
+                sandbox => namespace::within(&self.namespaces.file(sandbox)?, || set_all(group))??,
             }
         }
         Ok(())

@@ -10,7 +10,8 @@
 //! | 6 | ports let go, rules and routes and addresses withdrawn, links cut off, namespaces removed |
 //!
 //! Setting up stops at the first error; tearing down goes on over errors, and if there is nothing to set up, so does the
-//! firewall.
+//! firewall. Where somebody leaves, which is when more than doors is to go, step 6 and the shutting of doors are done
+//! even if steps 2 to 5 failed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,27 +29,44 @@ use super::addressing::{Inside, Outgoing};
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::replace`].
     pub(crate) fn replace(&mut self, from: &Plan, to: &Plan) -> Result<()> {
-        let difference = from.difference(to);
-        let setting_up = !difference.added.is_empty() || !difference.changed.is_empty();
-        let mut errors = Vec::new();
-        if setting_up {
-            self.hold_ports(&difference)?;
-            self.set_up(&difference, to)?;
-        }
-        errors.extend(self.put_sysctls_back(&difference.removed));
-        match self.change_firewall(&difference) {
-            Err(error) if setting_up => return Err(error),
-            Err(error) => errors.push(error),
-            Ok(()) => {}
-        }
-        match self.forget_flows(&difference) {
-            Err(error) if setting_up => return Err(error),
-            Err(error) => errors.push(error),
-            Ok(()) => {}
-        }
-        errors.extend(self.tear_down(&difference.removed));
+        let done = self.make_so(&from.difference(to), to);
         self.namespaces.settle();
+        done
+    }
+
+    fn make_so(&mut self, difference: &Difference<'_>, to: &Plan) -> Result<()> {
+        let setting_up = !difference.added.is_empty() || !difference.changed.is_empty();
+        if !setting_up {
+            return Error::several(self.take_away(&difference.removed)).map_or(Ok(()), Err);
+        }
+        self.hold_ports(difference)?;
+        let mut errors = Vec::new();
+        let made = self.set_up(difference, to).and_then(|()| {
+            errors.extend(self.put_sysctls_back(&difference.removed));
+            self.change_firewall(difference)?;
+            self.forget_flows(difference)
+        });
+        let somebody_leaves = difference.removed.iter().any(|it| !it.is_firewall());
+        match made {
+            Ok(()) => errors.extend(self.tear_down(&difference.removed)),
+            Err(error) => {
+                errors.insert(0, error);
+                if somebody_leaves {
+                    errors.extend(self.take_away(&difference.removed));
+                }
+            }
+        }
         Error::several(errors).map_or(Ok(()), Err)
+    }
+
+    /// Steps 4 to 6 for what is to go. Goes on over errors.
+    fn take_away(&mut self, removed: &[&Resource]) -> Vec<Error> {
+        let difference = Difference { added: Vec::new(), changed: Vec::new(), removed: removed.to_vec() };
+        let mut errors = self.put_sysctls_back(removed);
+        errors.extend(self.change_firewall(&difference).err());
+        errors.extend(self.forget_flows(&difference).err());
+        errors.extend(self.tear_down(removed));
+        errors
     }
 
     /// Holds what is new. What is to go and lies in the way of it is let go first, which for a moment leaves the port to
@@ -67,7 +85,11 @@ impl Worker {
     }
 
     pub(super) fn set_up(&mut self, difference: &Difference<'_>, to: &Plan) -> Result<()> {
-        let wanted = Wanted::of(difference);
+        let mut wanted = Wanted::of(difference);
+        let left: BTreeSet<&Namespace> = difference.removed.iter().filter_map(|it| it.sandbox()).collect();
+        let gone: Vec<&Namespace> = left.into_iter().filter(|namespace| self.is_gone(namespace)).collect();
+        wanted.inside.retain(|namespace, inside| !inside.peers.is_empty() || !gone.contains(namespace));
+        wanted.sysctls.retain(|it| !gone.contains(&&it.namespace));
         if difference.added.iter().any(|it| matches!(it, Resource::FirewallBase)) {
             self.firewall.change(&[], &[], &[&Resource::FirewallBase])?;
         }

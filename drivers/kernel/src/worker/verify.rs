@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use netlink_packet_route::AddressFamily;
+use trestle_core::error::ErrorKind;
 use trestle_core::kernel::{Deviation, Drift};
 use trestle_core::resource::{Address, Bridge, Namespace, Owner, Resource, Route, SourceRule, Sysctl, Veth};
 use trestle_core::{Doing, Plan, Result};
@@ -30,18 +31,17 @@ impl Worker {
         let mut scenes: BTreeMap<Namespace, Option<Scene>> = BTreeMap::new();
         for namespace in plan.resources().iter().flat_map(namespaces) {
             if !scenes.contains_key(namespace) {
-                let scene = self.socket(namespace)?.map(Scene::see).transpose()?;
+                let scene = self.socket_if_there(namespace)?.map(Scene::see).transpose()?;
                 scenes.insert(namespace.clone(), scene);
             }
         }
-        self.namespaces.settle();
         let scene = |namespace: &Namespace| scenes.get(namespace).and_then(Option::as_ref);
         for resource in plan.resources() {
             let found = match resource {
                 Resource::Netns(it) if namespace::is_namespace(&it.path)? => None,
                 Resource::Netns(_) => Some(missing("its file leads to no namespace")),
                 Resource::Loopback(it) => loopback(scene(&it.namespace)),
-                Resource::Sysctl(it) => setting(it)?,
+                Resource::Sysctl(it) => self.setting(it)?,
                 Resource::Bridge(it) => bridge(it, scene(&Namespace::Host), self.instance),
                 Resource::Veth(it) => veth(it, scene(&Namespace::Host), scene(&it.peer.namespace), self.instance),
                 Resource::Address(it) => address(it, scene(&it.namespace)),
@@ -55,6 +55,7 @@ impl Worker {
             };
             drifts.extend(found.map(|(deviation, detail)| Drift { resource: resource.to_string(), deviation, detail }));
         }
+        self.namespaces.settle();
         let firewall: Vec<&Resource> = plan.resources().iter().filter(|it| it.is_firewall()).collect();
         if !firewall.is_empty() {
             drifts.extend(self.firewall.verify(&firewall)?);
@@ -69,6 +70,24 @@ impl Worker {
             }));
         }
         Ok(drifts)
+    }
+
+    fn setting(&mut self, wanted: &Sysctl) -> Result<Found> {
+        let now = match &wanted.namespace {
+            Namespace::Host => sysctl::read(&wanted.key)?,
+            sandbox => match self.namespaces.file(sandbox) {
+                Ok(file) => namespace::within(&file, || sysctl::read(&wanted.key))??,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Ok(Some(missing("the namespace is gone")));
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        Ok(match now {
+            None => Some(missing("this kernel has no such setting")),
+            Some(value) if value == wanted.value.trim() => None,
+            Some(value) => Some(altered(format!("it says {value} instead of {}", wanted.value))),
+        })
     }
 }
 
@@ -125,21 +144,6 @@ fn loopback(scene: Option<&Scene>) -> Found {
         Some(link) if link.up => None,
         Some(_) => Some(altered("it is down".into())),
     }
-}
-
-fn setting(wanted: &Sysctl) -> Result<Found> {
-    let now = match &wanted.namespace {
-        Namespace::Host => sysctl::read(&wanted.key)?,
-        Namespace::At(path) if namespace::is_namespace(path)? => {
-            namespace::within(&namespace::open(path)?, || sysctl::read(&wanted.key))??
-        }
-        Namespace::At(_) => return Ok(Some(missing("the namespace is gone"))),
-    };
-    Ok(match now {
-        None => Some(missing("this kernel has no such setting")),
-        Some(value) if value == wanted.value.trim() => None,
-        Some(value) => Some(altered(format!("it says {value} instead of {}", wanted.value))),
-    })
 }
 
 fn bridge(wanted: &Bridge, host: Option<&Scene>, instance: Instance) -> Found {

@@ -7,10 +7,10 @@ use std::thread;
 use trestle_core::Plan;
 use trestle_core::kernel::{Deviation, Kernel, is_port_taken};
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{PublishedPort, Resource};
+use trestle_core::resource::{FirewallNetwork, Inside, PublishedPort, Resource};
 use trestle_kernel::can_hold;
 
-use crate::host::{in_sandbox, ip, kernel, netns, on_a_host, with_sandboxes};
+use crate::host::{in_sandbox, ip, kernel, name, netns, on_a_host, with_sandboxes};
 
 fn published(protocol: Protocol, address: Option<&str>, host: (u16, u16), container: u16) -> PublishedPort {
     PublishedPort {
@@ -279,4 +279,141 @@ fn ipv6_reaches_a_container_that_has_none() {
         assert_eq!(asked.await.unwrap(), b"hellohello");
         server.join().unwrap();
     });
+}
+
+/// The firewall of `br-test`.
+fn firewall(internal: bool) -> Plan {
+    let network = FirewallNetwork {
+        bridge: name("br-test"),
+        inside: Inside::Open,
+        internal,
+        masquerade_v4: false,
+        masquerade_v6: false,
+        filter_bridged: false,
+    };
+    Plan::from(vec![Resource::FirewallBase, Resource::FirewallNetwork(network)])
+}
+
+/// How many packets were dropped on their way from an internal network to a published port.
+fn dropped() -> u64 {
+    let told = std::process::Command::new("nft").args(["list", "chain", "inet", "trestle", "from_internal"]).output();
+    let told = String::from_utf8(told.unwrap().stdout).unwrap();
+    let mut words = told.split_whitespace();
+    std::iter::from_fn(|| words.find(|word| *word == "packets").and_then(|_| words.next()))
+        .map(|count| count.parse::<u64>().unwrap())
+        .sum()
+}
+
+#[test]
+fn an_internal_network_does_not_reach_what_is_relayed_but_the_host_itself() {
+    on_a_host(async || {
+        let kernel = kernel();
+        with_sandboxes(&kernel, 2).await;
+        kernel.apply(&firewall(true)).await.unwrap();
+        let only = |port: PublishedPort, v4: bool| match v4 {
+            true => PublishedPort { to_v6: None, ..port },
+            false => PublishedPort { to_v4: None, ..port },
+        };
+        let mut asked = Vec::new();
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            for (first, v4, gateway) in [(8080, true, "fd00:1::1"), (8180, false, "10.0.0.1")] {
+                let wildcard = only(published(protocol, None, (first, first), 80), v4);
+                let range = only(published(protocol, None, (first + 10, first + 12), first + 10), v4);
+                let one = only(published(protocol, Some(gateway), (first + 20, first + 20), 80), v4);
+                for (port, number) in [(wildcard, first), (range, first + 11), (one, first + 20)] {
+                    kernel.apply(&plan(&port)).await.unwrap();
+                    asked.push((protocol, SocketAddr::new(gateway.parse().unwrap(), number)));
+                }
+            }
+        }
+        for at in [80, 8091, 8191] {
+            for address in ["0.0.0.0", "::"] {
+                // One family each: both are asked for.
+                in_sandbox(&netns(2), || serve(address.parse().unwrap(), at));
+            }
+        }
+        for (protocol, address) in &asked {
+            is_dropped(*protocol, *address);
+        }
+        for address in ["10.0.0.1", "fd00:1::1"] {
+            let own: IpAddr = address.parse().unwrap();
+            serve(own, 9000);
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                assert_eq!(in_sandbox(&netns(3), || ask(protocol, (own, 9000).into())), *b"hi", "{protocol} {own}");
+            }
+        }
+        kernel.replace(&firewall(true), &firewall(false)).await.unwrap();
+        for (protocol, address) in &asked {
+            assert_eq!(in_sandbox(&netns(3), || ask(*protocol, *address)), *b"hi", "{protocol} {address}");
+        }
+    });
+}
+
+/// Answers every question on a port of an address with itself, until the test ends.
+fn serve(address: IpAddr, port: u16) {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt};
+    let open = |kind, protocol| {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol)).unwrap();
+        if address.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true).unwrap();
+        }
+        bind(&socket, &SocketAddr::new(address, port)).unwrap();
+        socket
+    };
+    let tcp = open(SocketType::STREAM, ipproto::TCP);
+    listen(&tcp, 8).unwrap();
+    let (tcp, udp) = (TcpListener::from(tcp), UdpSocket::from(open(SocketType::DGRAM, ipproto::UDP)));
+    thread::spawn(move || {
+        for stream in tcp.incoming() {
+            let (mut stream, mut question) = (stream.unwrap(), [0; 2]);
+            stream.read_exact(&mut question).unwrap();
+            stream.write_all(&question).unwrap();
+        }
+    });
+    thread::spawn(move || {
+        let mut question = [0; 2];
+        while let Ok((_, client)) = udp.recv_from(&mut question) {
+            udp.send_to(&question, client).unwrap();
+        }
+    });
+}
+
+fn ask(protocol: Protocol, address: SocketAddr) -> [u8; 2] {
+    let mut answer = [0; 2];
+    if protocol == Protocol::Tcp {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"hi").unwrap();
+        stream.read_exact(&mut answer).unwrap();
+        return answer;
+    }
+    let any: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((any, 0)).unwrap();
+    socket.send_to(b"hi", address).unwrap();
+    socket.recv(&mut answer).unwrap();
+    answer
+}
+
+/// A question from the second sandbox is dropped by the firewall, and not answered before that.
+fn is_dropped(protocol: Protocol, address: SocketAddr) {
+    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, connect, send, socket_with};
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = if protocol == Protocol::Tcp { SocketType::STREAM } else { SocketType::DGRAM };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = in_sandbox(&netns(3), || socket_with(family, kind, flags, None).unwrap());
+    let before = dropped();
+    let connected = connect(&socket, &address);
+    if protocol == Protocol::Udp {
+        send(&socket, b"hi", SendFlags::empty()).unwrap();
+    } else {
+        assert_eq!(connected, Err(rustix::io::Errno::INPROGRESS), "{address}");
+    }
+    while dropped() == before {
+        let mut answer = [0; 2];
+        let answered = match protocol {
+            Protocol::Tcp => rustix::net::getpeername(&socket).is_ok(),
+            _ => rustix::net::recv(&socket, &mut answer, rustix::net::RecvFlags::empty()).is_ok(),
+        };
+        assert!(!answered, "{address}/{protocol} is answered");
+    }
 }

@@ -35,6 +35,21 @@ impl Stage for RealStage {
         ip(&format!("link del {name}"));
     }
 
+    fn strangers_netns(&self) -> PathBuf {
+        "/run/netns/strangers".into()
+    }
+
+    fn put_strangers_namespace(&self) {
+        if self.strangers_netns().exists() {
+            self.remove_strangers_namespace();
+        }
+        ip("netns add strangers");
+    }
+
+    fn remove_strangers_namespace(&self) {
+        ip("netns del strangers");
+    }
+
     fn destroy(&self, resource: &Resource) {
         match resource {
             Resource::Loopback(it) => within(&it.namespace, "link set lo down"),
@@ -55,7 +70,7 @@ impl Stage for RealStage {
 fn within(namespace: &Namespace, command: &str) {
     match namespace {
         Namespace::Host => drop(ip(command)),
-        Namespace::At(path) => drop(inside(path, &format!("ip {command}")).unwrap()),
+        Namespace::At(path) | Namespace::Given { path, .. } => drop(inside(path, &format!("ip {command}")).unwrap()),
     }
 }
 
