@@ -39,14 +39,39 @@ if [ -n "$missing" ]; then
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing libc6-dev
 fi
 
-# Rust: the version that Cargo.toml asks for.
+# Rust: the version that Cargo.toml asks for. Debian's own is older until Debian packages rustup, which gets the rest.
 PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
 wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
-found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2 || true)
-oldest=$(printf '%s\n%s\n' "$wanted" "${found:-0}" | sort -V | head -n 1)
-if [ "$oldest" != "$wanted" ]; then
-    say "cargo ${found:-is missing; version} $wanted or newer is needed. Install it with rustup: https://rustup.rs"
-    exit 1
+rust_is_there() {
+    found=$(cargo --version 2>/dev/null | cut -d ' ' -f 2 || true)
+    [ "$(printf '%s\n%s\n' "$wanted" "${found:-0}" | sort -V | head -n 1)" = "$wanted" ]
+}
+if ! rust_is_there; then
+    say "cargo ${found:-is missing; version} $wanted or newer is needed"
+    if ! command -v rustup >/dev/null && apt-cache show rustup >/dev/null 2>&1; then
+        say "installing rustup"
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends rustup
+    fi
+    if command -v rustup >/dev/null; then
+        say "installing Rust with rustup, for this user"
+        rustup toolchain install stable --profile minimal --component clippy --component rustfmt
+        rustup default stable
+    else
+        if ! command -v curl >/dev/null; then
+            say "installing curl (rustup, which installs Rust, is fetched with it)"
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends curl ca-certificates
+        fi
+        say "installing Rust with rustup (https://rustup.rs), for this user"
+        fetched=$(mktemp)
+        if ! curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs -o "$fetched" ||
+            ! sh "$fetched" -y --no-modify-path --profile minimal --component clippy --component rustfmt; then
+            rm -f "$fetched"
+            say "Rust could not be installed; do it by hand (https://rustup.rs), and come again"
+            exit 1
+        fi
+        rm -f "$fetched"
+    fi
+    rust_is_there || { say "cargo ${found:-is still missing; version} $wanted or newer is needed"; exit 1; }
 fi
 
 # Networks whose containers may not talk to each other need br_netfilter, which is never loaded by itself. The

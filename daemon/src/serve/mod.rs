@@ -22,6 +22,9 @@ use tower_service::Service;
 /// How long a caller may take to send a request's head, or to shake hands. Idle connections are closed after it.
 const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a connection may take to end once the daemon stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// How long to wait after an accept failed for want of memory or file descriptors: at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -109,7 +112,12 @@ where
         ended = connection.as_mut() => return ended,
         () = told_to_stop(&mut stopping) => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    // Who has not sent his request by now may never do so, and keeps nobody waiting; work under way is waited for by
+    // whoever stops the daemon.
+    match tokio::time::timeout(FAREWELL, connection).await {
+        Ok(ended) => ended,
+        Err(_) => Ok(tracing::info!("a caller did not finish his request before the daemon stopped")),
+    }
 }
 
 /// Waits until the daemon stops; it does so too when nobody is left who could say it.

@@ -22,6 +22,7 @@ pub(super) fn address(network: &Network, pool: &Pool, bridge: &Bridge, facts: &F
         return Err(Error::invalid(format!("gateway {gateway} is not in subnet {subnet}")));
     }
     check_nowhere_else(gateway, bridge, facts)?;
+    check_no_neighbour(subnet, bridge, facts)?;
     if bridge.owner == Owner::User && has_it(bridge, gateway, subnet, facts)? {
         return Ok(None);
     }
@@ -55,6 +56,19 @@ fn check_nowhere_else(gateway: IpAddr, bridge: &Bridge, facts: &Facts) -> Result
         None => Ok(()),
         Some(link) => Err(Error::conflict(format!(
             "gateway {gateway} is an address of link {} already: choose another gateway or subnet",
+            link.name
+        ))),
+    }
+}
+
+/// The host would send what is for that link's neighbours to the containers, and the other way round.
+fn check_no_neighbour(subnet: &IpNet, bridge: &Bridge, facts: &Facts) -> Result<()> {
+    let overlaps = |there: &IpNet| there.contains(subnet) || subnet.contains(there);
+    let is_in_the_way = |link: &&LinkFact| link.name != bridge.name && link.addresses.iter().any(overlaps);
+    match facts.links.iter().find(is_in_the_way) {
+        None => Ok(()),
+        Some(link) => Err(Error::conflict(format!(
+            "subnet {subnet} overlaps the addresses of link {}: choose another subnet",
             link.name
         ))),
     }

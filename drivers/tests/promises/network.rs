@@ -257,6 +257,21 @@ fn the_gateway_is_one_of_the_subnet_and_of_no_other_link() {
 }
 
 #[test]
+fn a_subnet_does_not_take_the_neighbours_of_another_link() {
+    for (subnet, taken) in [("192.0.2.128/25", true), ("192.0.0.0/16", true), ("192.0.3.0/24", false)] {
+        let answer = create(&network(&[subnet], &[]), &host());
+        match taken {
+            true => assert_refused(answer, Conflict, &[subnet, "link eth0"]),
+            false => drop(answer.unwrap()),
+        }
+    }
+    let mut with_bridge = host();
+    with_bridge.links.push(link("lan0", "bridge", &["10.1.0.1/24"]));
+    let users = network(&[V4], &[("com.docker.network.bridge.name", "lan0")]);
+    create(&users, &with_bridge).expect("a bridge's own subnet is what it is used for");
+}
+
+#[test]
 fn an_internal_network_can_do_without_a_gateway() {
     let mut network = internal(network(&[V4], &[]));
     network.pools[0].gateway = None;
