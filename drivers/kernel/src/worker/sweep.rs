@@ -9,6 +9,7 @@ use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
 use super::replace::is_firewall;
+use crate::namespace;
 use crate::netlink::message;
 
 impl Worker {
@@ -73,6 +74,10 @@ impl Worker {
             .collect();
         let mut swept = Vec::new();
         for path in self.namespaces.all()?.into_iter().filter(|path| !paths.contains(path.as_path())) {
+            if !namespace::may_be_ours(&path)? {
+                tracing::warn!(path = %path.display(), "not a namespace, and not made by Trestle: left as it is");
+                continue;
+            }
             match self.namespaces.remove(&path).doing(|| format!("removing the namespace {}", path.display())) {
                 Ok(()) => swept.push(format!("namespace {}", path.display())),
                 Err(error) => errors.push(error),
