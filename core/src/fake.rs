@@ -410,6 +410,13 @@ impl Kernel for FakeKernel {
         Ok(plan.resources().iter().filter_map(drift).collect())
     }
 
+    async fn strays(&self, keep: &[Plan]) -> Result<Vec<String>> {
+        let kept: BTreeSet<String> = keep.iter().flat_map(|plan| plan.resources().iter().map(key)).collect();
+        let host = lock(&self.state);
+        let is_stray = |it: &&Resource| !kept.contains(&key(it)) && !matches!(it, Resource::Sysctl(_));
+        Ok(host.present.values().filter(is_stray).map(ToString::to_string).collect())
+    }
+
     async fn sweep(&self, keep: &[Plan]) -> Result<Vec<String>> {
         let kept: BTreeSet<String> = keep.iter().flat_map(|plan| plan.resources().iter().map(key)).collect();
         self.fate.step("sweep", || {

@@ -62,6 +62,9 @@ pub trait Kernel: Send + Sync {
     /// What of a plan is not as it should be.
     async fn verify(&self, plan: &Plan) -> Result<Vec<Drift>>;
 
+    /// Whatever bears our mark and stands in none of these plans, as a person would name it.
+    async fn strays(&self, keep: &[Plan]) -> Result<Vec<String>>;
+
     /// Removes whatever bears our mark and stands in none of these plans; answers with what it was.
     async fn sweep(&self, keep: &[Plan]) -> Result<Vec<String>>;
 
@@ -90,6 +93,8 @@ pub enum Deviation {
     Altered,
     /// A stranger's thing stands in its place, or in its way.
     Obstructed,
+    /// It bears our mark and belongs to nothing.
+    Stray,
 }
 
 /// News of a change that was not ours.

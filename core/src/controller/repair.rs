@@ -41,7 +41,21 @@ impl Inner {
     /// What networks share stands in the plan of each, and is told once.
     async fn amiss(&self) -> Result<Vec<Drift>> {
         let plans = self.all_plans();
-        self.surroundings.kernel.verify(&Plan::union(plans.iter().map(|(_, plan)| plan))).await
+        let mut drifts = self.surroundings.kernel.verify(&Plan::union(plans.iter().map(|(_, plan)| plan))).await?;
+        let strays = self.surroundings.kernel.strays(&self.everything_on_record()).await?;
+        let detail = "it bears our mark and belongs to nothing";
+        let told = |resource| Drift { resource, deviation: Deviation::Stray, detail: detail.to_owned() };
+        drifts.extend(strays.into_iter().map(told));
+        Ok(drifts)
+    }
+
+    /// What may be in the kernel, that which comes or goes included.
+    pub(super) fn everything_on_record(&self) -> Vec<Plan> {
+        let state = self.state();
+        let networks = state.networks.values().map(|network| network.state.plan().clone());
+        let sandboxes = state.sandboxes.values().map(|sandbox| sandbox.state.footprint());
+        let endpoints = state.endpoints.values().map(|endpoint| endpoint.state.footprint());
+        networks.chain(sandboxes).chain(endpoints).collect()
     }
 
     /// A network's plan and those of all that is attached to it.
@@ -71,6 +85,10 @@ impl Inner {
             }
         }
         let gone = if mendable { self.restore().await } else { Vec::new() };
+        if drifts.iter().any(|drift| drift.deviation == Deviation::Stray) {
+            let swept = self.surroundings.kernel.sweep(&self.everything_on_record()).await?;
+            tracing::warn!(?swept, "removed what belonged to nothing");
+        }
         drop(still);
         self.remove_gone(gone).await;
         for (owner, drifts) in owners {

@@ -116,7 +116,10 @@ where
     // whoever stops the daemon.
     match tokio::time::timeout(FAREWELL, connection).await {
         Ok(ended) => ended,
-        Err(_) => Ok(tracing::info!("a caller did not finish his request before the daemon stopped")),
+        Err(_) => {
+            tracing::info!("a caller did not finish his request before the daemon stopped");
+            Ok(())
+        }
     }
 }
 

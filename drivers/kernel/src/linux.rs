@@ -113,6 +113,11 @@ impl Kernel for LinuxKernel {
         self.worker.run(move |worker| worker.verify(&plan)).await?
     }
 
+    async fn strays(&self, keep: &[Plan]) -> Result<Vec<String>> {
+        let keep = keep.to_vec();
+        self.worker.run(move |worker| worker.strays(&keep)).await?
+    }
+
     async fn sweep(&self, keep: &[Plan]) -> Result<Vec<String>> {
         let keep = keep.to_vec();
         let swept = self.worker.run(move |worker| worker.sweep(&keep)).await??;

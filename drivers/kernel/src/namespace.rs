@@ -260,6 +260,21 @@ pub(crate) fn is_namespace(path: &Path) -> Result<bool> {
     }
 }
 
+/// Whether what is in our folder may be of our making: a namespace, or the empty file that one was to be bound to.
+pub(crate) fn may_be_ours(path: &Path) -> Result<bool> {
+    if is_namespace(path)? {
+        return Ok(true);
+    }
+    let found = match fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(cause) => return Err(failed("looking at the file of a namespace", cause)),
+    };
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_short_id = name.len() == 12 && name.iter().all(u8::is_ascii_hexdigit);
+    Ok(found.is_file() && found.len() == 0 && is_short_id)
+}
+
 /// Device and inode; `None` if there is no namespace there.
 fn identity(path: &Path) -> Result<Option<(u64, u64)>> {
     if !is_namespace(path)? {

@@ -1,5 +1,11 @@
 //! A thread that owns something, and does to it what it is sent, in turn.
+//!
+//! A job that panics is answered with an error, and the thread goes on: what it owns stays fit for use, because the
+//! kernel's answers are matched to questions by number, what is known of the firewall is bound to a generation of it,
+//! and all else is looked up anew for each job.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::thread;
 
@@ -31,14 +37,25 @@ impl<T: Send + 'static> Thread<T> {
     pub(crate) async fn run<R: Send + 'static>(&self, job: impl FnOnce(&mut T) -> R + Send + 'static) -> Result<R> {
         let (answer, answered) = oneshot::channel();
         let job: Job<T> = Box::new(move |owned| {
-            if answer.send(job(owned)).is_err() {
+            let done = catch_unwind(AssertUnwindSafe(|| job(owned))).map_err(|panic| {
+                let told = told(panic.as_ref());
+                tracing::error!(panic = told, "a job of the kernel layer panicked");
+                Error::internal(format!("the kernel layer has a defect: {told}"))
+            });
+            if answer.send(done).is_err() {
                 tracing::debug!("nobody waits for the answer of a finished job");
             }
         });
         let gone = || Error::internal("the kernel layer has stopped");
         self.jobs.as_ref().ok_or_else(gone)?.send(job).map_err(|_| gone())?;
-        answered.await.map_err(|_| gone())
+        answered.await.map_err(|_| gone())?
     }
+}
+
+/// What a panic says.
+fn told(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")
 }
 
 impl<T> Drop for Thread<T> {
@@ -47,5 +64,18 @@ impl<T> Drop for Thread<T> {
         if self.handle.take().is_some_and(|handle| handle.join().is_err()) {
             tracing::error!("a thread of the kernel layer panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_is_told_and_the_next_one_is_done() {
+        let thread = Thread::start("test", 7).unwrap();
+        let error = thread.run(|_: &mut i32| -> i32 { panic!("no such {}", "thing") }).await.unwrap_err();
+        assert!(error.to_string().contains("no such thing"), "{error}");
+        assert_eq!(thread.run(|owned| *owned).await.unwrap(), 7);
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use netlink_sys::SocketAddr;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -22,6 +23,9 @@ use crate::netlink::{Link, Socket, observed, split};
 
 /// How much news may wait to be heard; whoever is further behind looks at everything anyway.
 const WAITING: usize = 64;
+
+/// How long to wait before what failed is tried again.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// The receive buffer for news, in bytes: a change of a link is told in some 1.5 KiB.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -125,6 +129,7 @@ impl Watch {
             ask: Socket::open()?,
             sender,
             untold: false,
+            deaf: false,
             received: Vec::new(),
         };
         let thread = thread::Builder::new().name("trestle-watch".into());
@@ -171,6 +176,8 @@ struct Listener {
     sender: mpsc::Sender<Disturbance>,
     /// There was no room for some news; it is told as [`Disturbance::Lost`] when there is.
     untold: bool,
+    /// News can't be heard at present; it is tried again every second.
+    deaf: bool,
     received: Vec<u8>,
 }
 
@@ -180,12 +187,23 @@ impl Listener {
             let patience = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
             let mut ready = [stop.as_fd(), self.links.as_fd(), self.firewall.as_fd()]
                 .map(|each| PollFd::from_borrowed_fd(each, PollFlags::IN));
-            match rustix::event::poll(&mut ready, self.untold.then_some(&patience)) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(cause) => return tracing::error!(%cause, "the watch of links ended"),
-            }
+            // What can't be heard may be ready all the time.
+            let heard = if self.deaf { &mut ready[..1] } else { &mut ready[..] };
+            let outcome = rustix::event::poll(heard, (self.untold || self.deaf).then_some(&patience));
             if !ready[0].revents().is_empty() || self.sender.is_closed() {
                 return;
+            }
+            match outcome {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(cause) => {
+                    tracing::error!(%cause, "changes of others can't be waited for; trying again");
+                    thread::sleep(SECOND);
+                    self.tell(Disturbance::Lost);
+                }
+            }
+            if self.deaf {
+                self.listen_anew();
+                continue;
             }
             if self.untold {
                 self.tell(Disturbance::Lost);
@@ -198,9 +216,27 @@ impl Listener {
                 match self.firewall.news() {
                     Ok(Some(news)) => self.tell(news),
                     Ok(None) => break,
-                    Err(error) => return tracing::error!(%error, "the watch of the firewall ended"),
+                    Err(error) => {
+                        tracing::error!(%error, "changes of the firewall can't be heard; listening anew");
+                        self.listen_anew();
+                        break;
+                    }
                 }
             }
+        }
+    }
+
+    /// Whatever happened meanwhile was not heard.
+    fn listen_anew(&mut self) {
+        let opened = self.firewall.reopen().and_then(|()| {
+            self.links =
+                listen().map_err(|cause| Error::internal(format!("listening to changes of links: {cause}")))?;
+            Ok(())
+        });
+        self.deaf = opened.is_err();
+        match opened {
+            Ok(()) => self.tell(Disturbance::Lost),
+            Err(error) => tracing::error!(%error, "changes of others are not heard"),
         }
     }
 
@@ -211,9 +247,13 @@ impl Listener {
         match self.links.recv(&mut buffer, 0) {
             Ok(_) => return Some(buffer),
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
-            Err(cause) => {
-                tracing::warn!(%cause, "news of links were lost");
+            Err(cause) if cause.raw_os_error() == Some(libc::ENOBUFS) => {
+                tracing::warn!("news of links were lost");
                 self.tell(Disturbance::Lost);
+            }
+            Err(cause) => {
+                tracing::error!(%cause, "changes of links can't be heard; listening anew");
+                self.listen_anew();
             }
         }
         self.received = buffer;
@@ -259,5 +299,38 @@ impl Listener {
             Err(TrySendError::Full(_)) => self.untold = true,
             Err(TrySendError::Closed(_)) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use rustix::thread::UnshareFlags;
+
+    use super::*;
+    use crate::firewall::Firewall;
+
+    #[test]
+    fn a_socket_that_fails_does_not_end_the_watch() {
+        let watching = thread::spawn(|| {
+            // SAFETY: only FILES could harm other threads, and it is not asked for.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
+            let instance = Instance::new(1);
+            let firewall = Firewall::open(instance).unwrap();
+            let broken = firewall::watch(&firewall).unwrap();
+            let nothing = std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap();
+            // SAFETY: the watch keeps its descriptor, which is something else now, and closes it when it drops.
+            assert!(unsafe { libc::dup2(nothing.as_raw_fd(), broken.as_raw_fd()) } >= 0);
+            let watch = Watch::start(instance, Arc::default(), broken).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                assert_eq!(watch.next().await, Some(Disturbance::Lost));
+                let mut ours = Firewall::open(instance).unwrap();
+                ours.restore(&[&trestle_core::resource::Resource::FirewallBase]).unwrap();
+                assert!(matches!(watch.next().await, Some(Disturbance::Firewall { .. })), "it is deaf still");
+            });
+        });
+        watching.join().unwrap();
     }
 }

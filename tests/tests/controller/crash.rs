@@ -2,10 +2,13 @@
 
 use std::future::Future;
 
+use trestle_core::Plan;
 use trestle_core::controller::Controller;
 use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
 use trestle_core::error::Result;
 use trestle_core::fake::Blow;
+use trestle_core::kernel::{Deviation, Kernel};
+use trestle_core::resource::{Netns, Resource};
 
 use crate::host::{Host, dual_stack, furnished, on};
 
@@ -184,4 +187,19 @@ async fn what_somebody_took_away_is_repaired() {
     controller.repair().await.unwrap();
     host.everything().must_be(&whole, "afterwards");
     assert_eq!(controller.verify().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_bears_our_mark_and_belongs_to_nothing_is_told_and_removed() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    controller.connect("box", on("front", &["8080:80"])).await.unwrap();
+    let whole = host.everything();
+    let stray = Resource::Netns(Netns { path: "/run/netns/stray".into() });
+    host.kernel.apply(&Plan::from(vec![stray])).await.unwrap();
+    let drifts = controller.verify().await.unwrap();
+    assert_eq!(drifts.iter().map(|it| it.deviation).collect::<Vec<_>>(), [Deviation::Stray]);
+    assert!(drifts[0].resource.contains("/run/netns/stray"));
+    controller.repair().await.unwrap();
+    host.everything().must_be(&whole, "afterwards");
 }

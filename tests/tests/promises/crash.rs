@@ -1,9 +1,12 @@
 //! The daemon dies, or is stopped, and containers go on.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use trestle_tests::daemon::Daemon;
+use trestle_tests::host::Host;
 use trestle_tests::landscape::{Container, LOCALHOST, Landscape, PROTOCOLS, ROUTER, hosts};
 use trestle_tests::snapshot::Snapshot;
 use trestle_tests::traffic::{Conversation, Server, Stream};
@@ -96,6 +99,23 @@ fn a_stopped_daemon_leaves_sandboxes_alone() {
         scene.traffic_goes_on();
         before.is_still(&Snapshot::of_host(&scene.land.router));
         scene.conversations.into_iter().for_each(Conversation::lost_nothing);
+    });
+}
+
+#[test]
+fn a_caller_who_never_ends_his_request_keeps_no_daemon_from_stopping() {
+    privileges::obtain(|| {
+        let host = Arc::new(Host::new("alone"));
+        let daemon = Daemon::start(&host);
+        let socket = host.exec_root().join("trestle.sock");
+        let caller = host.run(|| {
+            let mut caller = UnixStream::connect(socket).unwrap();
+            let half = "POST /cnm/v1/networks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+            caller.write_all(half.as_bytes()).unwrap();
+            caller
+        });
+        assert!(daemon.stop().success());
+        drop(caller);
     });
 }
 

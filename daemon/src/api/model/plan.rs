@@ -29,7 +29,7 @@ pub struct Drifts {
 pub struct Drift {
     /// What: `link veth0123456789`, `port 0.0.0.0:80/tcp`.
     pub resource: String,
-    /// `missing`, `altered`, or `obstructed` by a stranger's thing.
+    /// `missing`, `altered`, `obstructed` by a stranger's thing, or `stray`: ours, and belonging to nothing.
     pub deviation: String,
     /// What is there instead, or what to do about it.
     pub detail: String,
@@ -43,6 +43,7 @@ impl From<Vec<kernel::Drift>> for Drifts {
                 Deviation::Missing => "missing",
                 Deviation::Altered => "altered",
                 Deviation::Obstructed => "obstructed",
+                Deviation::Stray => "stray",
             }
             .into(),
             detail: it.detail,

@@ -23,6 +23,7 @@ use super::uapi::*;
 /// [`Watch::news`] until there is none.
 pub struct Watch {
     netlink: Netlink,
+    own_port: u32,
     touched: bool,
     buffer: Vec<u8>,
 }
@@ -34,6 +35,10 @@ pub struct Watch {
 /// When the kernel gives no such socket.
 pub fn watch(firewall: &Firewall) -> Result<Watch> {
     let own_port = firewall.socket.port();
+    Ok(Watch { netlink: listen(own_port)?, own_port, touched: false, buffer: vec![0; 1 << 16] })
+}
+
+fn listen(own_port: u32) -> Result<Netlink> {
     let opened = || -> io::Result<Netlink> {
         let mut netlink = Netlink::new(NETLINK_NETFILTER)?;
         netlink.set_non_blocking(true)?;
@@ -44,12 +49,20 @@ pub fn watch(firewall: &Firewall) -> Result<Watch> {
         netlink.add_membership(NFNLGRP_NFTABLES)?;
         Ok(netlink)
     };
-    let netlink =
-        opened().map_err(|error| Error::internal(told(&error))).doing(|| "listening for changes of nf_tables")?;
-    Ok(Watch { netlink, touched: false, buffer: vec![0; 1 << 16] })
+    opened().map_err(|error| Error::internal(told(&error))).doing(|| "listening for changes of nf_tables")
 }
 
 impl Watch {
+    /// Listens anew, in the network namespace of this thread. What happened meanwhile is lost.
+    ///
+    /// # Errors
+    /// As [`watch`].
+    pub fn reopen(&mut self) -> Result<()> {
+        self.netlink = listen(self.own_port)?;
+        self.touched = false;
+        Ok(())
+    }
+
     /// The next news, if there is some. After [`Disturbance::Lost`] everything has to be verified.
     ///
     /// # Errors

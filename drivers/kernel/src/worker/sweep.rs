@@ -1,14 +1,15 @@
 //! What bears our mark and stands in no plan, removed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use trestle_core::error::Error;
 use trestle_core::resource::Resource;
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
-use crate::netlink::message;
+use crate::namespace;
+use crate::netlink::{Link, message};
 
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::sweep`]. Links are cut off here and deleted by the reaper, as always.
@@ -25,6 +26,16 @@ impl Worker {
         Error::several(errors).map_or(Ok(swept), Err)
     }
 
+    /// See [`trestle_core::kernel::Kernel::strays`].
+    pub(crate) fn strays(&mut self, keep: &[Plan]) -> Result<Vec<String>> {
+        let kept: Vec<&Resource> = keep.iter().flat_map(Plan::resources).collect();
+        let firewall: Vec<&Resource> = kept.iter().copied().filter(|it| it.is_firewall()).collect();
+        let mut strays = self.firewall.extra(&firewall)?;
+        strays.extend(self.stray_links(&kept)?.iter().map(told));
+        strays.extend(self.stray_namespaces(&kept)?.iter().map(|path| format!("namespace {}", path.display())));
+        Ok(strays)
+    }
+
     /// The table is made anew without what is too many; with nothing in it, it goes.
     fn sweep_firewall(&mut self, kept: &[&Resource]) -> Result<Vec<String>> {
         let mut swept = self.firewall.extra(kept)?;
@@ -37,7 +48,8 @@ impl Worker {
         Ok(swept)
     }
 
-    fn sweep_links(&mut self, kept: &[&Resource], errors: &mut Vec<Error>) -> Result<Vec<String>> {
+    /// Links in use, as far as their group tells, that nobody uses.
+    fn stray_links(&mut self, kept: &[&Resource]) -> Result<Vec<Link>> {
         let names: BTreeSet<&str> = kept
             .iter()
             .filter_map(|resource| match resource {
@@ -46,11 +58,15 @@ impl Worker {
                 _ => None,
             })
             .collect();
+        let instance = self.instance;
+        let links = self.links()?;
+        Ok(links.into_iter().filter(|it| it.is_live(instance) && !names.contains(it.name.as_str())).collect())
+    }
+
+    fn sweep_links(&mut self, kept: &[&Resource], errors: &mut Vec<Error>) -> Result<Vec<String>> {
         let expected = self.expected.clone();
         let _changing = expected.changing();
-        let links = self.links()?;
-        let stray: Vec<_> =
-            links.iter().filter(|it| it.is_live(self.instance) && !names.contains(it.name.as_str())).collect();
+        let stray = self.stray_links(kept)?;
         let requests: Vec<_> = stray.iter().map(|link| message::cut_off(link.index, self.instance)).collect();
         let answers = self.host.batch(&requests.iter().collect::<Vec<_>>()).doing(|| "cutting off stray links")?;
         let mut swept = Vec::new();
@@ -59,19 +75,31 @@ impl Worker {
                 Err(refusal) if refusal.errno != libc::ENODEV => {
                     errors.push(refusal.error(request.message()).doing(format!("cutting off link {}", link.name)));
                 }
-                _ => swept.push(format!("link {}", link.name)),
+                _ => swept.push(told(link)),
             }
         }
         Ok(swept)
     }
 
-    fn sweep_namespaces(&mut self, kept: &[&Resource], errors: &mut Vec<Error>) -> Result<Vec<String>> {
+    /// Namespaces in our folder that nobody uses. What else somebody put there is told and left as it is.
+    fn stray_namespaces(&mut self, kept: &[&Resource]) -> Result<Vec<PathBuf>> {
         let paths: BTreeSet<&Path> = kept
             .iter()
             .filter_map(|resource| if let Resource::Netns(it) = resource { Some(it.path.as_path()) } else { None })
             .collect();
-        let mut swept = Vec::new();
+        let mut stray = Vec::new();
         for path in self.namespaces.all()?.into_iter().filter(|path| !paths.contains(path.as_path())) {
+            match namespace::may_be_ours(&path)? {
+                true => stray.push(path),
+                false => tracing::warn!(path = %path.display(), "no namespace that Trestle made: left as it is"),
+            }
+        }
+        Ok(stray)
+    }
+
+    fn sweep_namespaces(&mut self, kept: &[&Resource], errors: &mut Vec<Error>) -> Result<Vec<String>> {
+        let mut swept = Vec::new();
+        for path in self.stray_namespaces(kept)? {
             match self.namespaces.remove(&path).doing(|| format!("removing the namespace {}", path.display())) {
                 Ok(()) => swept.push(format!("namespace {}", path.display())),
                 Err(error) => errors.push(error),
@@ -79,4 +107,8 @@ impl Worker {
         }
         Ok(swept)
     }
+}
+
+fn told(link: &Link) -> String {
+    format!("link {}", link.name)
 }

@@ -410,3 +410,23 @@ fn what_the_connection_tracker_knew_of_a_reaped_address_is_forgotten() {
         assert!(left.lines().count() == 1 && left.contains("dst=10.0.0.3"), "{left}");
     });
 }
+
+#[test]
+fn what_others_left_in_the_folder_of_namespaces_is_left_there() {
+    on_a_host(async || {
+        let kernel = kernel();
+        kernel.apply(&room(2)).await.unwrap();
+        let folder = netns(2).parent().unwrap().to_owned();
+        std::fs::create_dir(folder.join("0123456789ab")).unwrap();
+        std::fs::write(folder.join("notes"), "").unwrap();
+        std::fs::write(folder.join("0123456789ac"), "somebody's").unwrap();
+        // Ours, from a death between the making of the file and that of the namespace.
+        std::fs::write(netns(3), "").unwrap();
+        let swept = kernel.sweep(&[room(2)]).await.unwrap();
+        assert_eq!(swept, [format!("namespace {}", netns(3).display())]);
+        for left in ["0123456789ab", "notes", "0123456789ac"] {
+            assert!(folder.join(left).exists(), "{left} is gone");
+        }
+        assert_eq!(kernel.verify(&room(2)).await.unwrap(), []);
+    });
+}
