@@ -191,7 +191,8 @@ impl Namespaces {
         let Some(folder) = path.parent() else {
             return Err(Error::invalid(format!("{} can't be the file of a namespace", path.display())));
         };
-        if self.folder_ready && folder == self.folder {
+        // Somebody may have removed it since, with everything in it.
+        if self.folder_ready && folder == self.folder && folder.is_dir() {
             return Ok(());
         }
         fs::create_dir_all(folder).map_err(|cause| failed("making the folder of namespaces", cause))?;

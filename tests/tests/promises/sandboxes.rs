@@ -17,6 +17,7 @@ on_every_front!(
     links_are_called_in_order_or_as_asked,
     the_null_network_is_loopback_and_nothing_else,
     the_host_s_network_is_the_host_s_namespace,
+    a_link_of_somebody_else_is_named_with_the_way_out,
 );
 
 /// A process in a network namespace of its own, its loopback up.
@@ -120,5 +121,23 @@ fn the_host_s_network_is_the_host_s_namespace(land: &Landscape) {
     drop(server);
     land.front.delete_sandbox("bare").unwrap();
     before.is_still(&Snapshot::of_host(&land.router));
+    land.nothing_is_amiss();
+}
+
+fn a_link_of_somebody_else_is_named_with_the_way_out(land: &Landscape) {
+    land.network("front");
+    let process = process(land);
+    let path = format!("/proc/{}/ns/net", process.pid());
+    let namespace = land.router.namespace_at(Path::new(&path));
+    namespace.ip("link add eth0 type veth peer name theirs");
+    let before = Snapshot::of(&namespace);
+    land.front.create_sandbox("given", &NetnsRequest::Pid(process.pid())).unwrap();
+    let refusal = land.front.connect("given", &place("front", &["8080:80"])).unwrap_err();
+    assert!(refusal.contains("link of that name already") && refusal.contains("--interface"), "{refusal}");
+    before.is_still(&Snapshot::of(&namespace));
+    let other = EndpointRequest { interface: Some("trestle0".try_into().unwrap()), ..place("front", &["8080:80"]) };
+    land.front.connect("given", &other).unwrap();
+    let _server = Server::start(&namespace, "given", 80);
+    assert_eq!(land.ask(Protocol::Tcp, ROUTER[0], 8080).by(), Some("given"));
     land.nothing_is_amiss();
 }

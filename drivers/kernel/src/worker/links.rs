@@ -265,7 +265,10 @@ fn stranger(link: &Link) -> Error {
 
 /// The host's name was free a moment ago, so it is the sandbox's that is taken.
 fn name_taken(error: Error) -> Error {
-    Error::conflict(format!("{error}: the sandbox has a link of that name already"))
+    Error::conflict(format!(
+        "{error}: the sandbox has a link of that name already, which Trestle did not make; ask for another name \
+         (--interface)"
+    ))
 }
 
 fn kind(link: &Link) -> String {
