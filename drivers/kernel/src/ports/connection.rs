@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::relay::{Places, let_go};
+use super::binding::{Places, let_go};
 use super::room::Place;
 
 /// How long the container may take to answer at one of its addresses.

@@ -12,9 +12,10 @@ use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::binding::{Binding, let_go};
 use super::datagram::{self, Destination};
-use super::relay::{Binding, Shared, Token, let_go};
 use super::room;
+use super::table::{Shared, Token};
 
 /// How long a flow lasts without a packet either way: the connection tracker's `nf_conntrack_udp_timeout_stream`.
 const IDLE: Duration = Duration::from_secs(120);

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | opening the sockets | `hold` |
 //! | who has a port that we can't have | `holder` |
+//! | where they lead to; the held sockets themselves | `binding`, `table` |
 //! | what arrives | `relay`, `connection` (TCP), `flow` (UDP), `datagram` |
 //! | how much of it may be relayed at once | `room` |
 
+mod binding;
 mod connection;
 mod datagram;
 mod flow;
@@ -15,6 +17,7 @@ mod hold;
 mod holder;
 mod relay;
 mod room;
+mod table;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,8 +28,10 @@ use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::PublishedPort;
 use trestle_core::{Doing, Result};
 
+use binding::Binding;
 pub use hold::can_hold;
-use relay::{Binding, Relay, Token};
+use relay::Relay;
+use table::Token;
 
 type Key = (Protocol, Option<IpAddr>, PortRange);
 

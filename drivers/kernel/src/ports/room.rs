@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, getrlimit};
 
-use super::relay::Binding;
+use super::binding::Binding;
 
 /// How many connections, and how many flows, there may be if files are plenty.
 const MOST: usize = 4096;

@@ -1,0 +1,94 @@
+//! Where published ports lead to, and how one notices that they are let go.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+use trestle_core::port::Protocol;
+use trestle_core::resource::PublishedPort;
+
+/// Where the ports of one [`PublishedPort`] lead to, until they are let go.
+pub(super) struct Binding {
+    pub(super) protocol: Protocol,
+    places: watch::Sender<Option<Places>>,
+    connections: AtomicUsize,
+    /// Somebody was refused since a connection last came.
+    full: AtomicBool,
+}
+
+/// The container's side of a [`Binding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    first_port: u16,
+    v4: Option<IpAddr>,
+    v6: Option<IpAddr>,
+}
+
+impl Binding {
+    pub(super) fn new(port: &PublishedPort) -> Self {
+        Self {
+            protocol: port.protocol,
+            places: watch::Sender::new(Some(Places::of(port))),
+            connections: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on what arrives is relayed there; what is relayed already goes on.
+    pub(super) fn lead_to(&self, port: &PublishedPort) {
+        self.places.send_replace(Some(Places::of(port)));
+    }
+
+    /// The ports are let go: what is relayed for them ends.
+    pub(super) fn end(&self) {
+        self.places.send_replace(None);
+    }
+
+    /// How many connections are relayed for them.
+    pub(super) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn connection_comes(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.full.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the first is refused now: worth telling once.
+    pub(super) fn is_full_anew(&self) -> bool {
+        !self.full.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn connection_goes(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Where they lead to now, and a way to notice that they are let go.
+    pub(super) fn places(&self) -> watch::Receiver<Option<Places>> {
+        self.places.subscribe()
+    }
+}
+
+impl Places {
+    fn of(port: &PublishedPort) -> Self {
+        Self { first_port: port.container.first(), v4: port.to_v4.map(Into::into), v6: port.to_v6.map(Into::into) }
+    }
+
+    /// Where a client's packets go, best first: the container's address of its own family, then the other.
+    pub(super) fn towards(&self, client: SocketAddr, number: u16) -> impl Iterator<Item = SocketAddr> + use<> {
+        let port = self.first_port + number;
+        let (first, second) = match client.ip().to_canonical() {
+            IpAddr::V4(_) => (self.v4, self.v6),
+            IpAddr::V6(_) => (self.v6, self.v4),
+        };
+        first.into_iter().chain(second).map(move |address| SocketAddr::new(address, port))
+    }
+}
+
+/// Waits until the ports are let go.
+pub(super) async fn let_go(places: &mut watch::Receiver<Option<Places>>) {
+    // Nobody left to let them go is the same.
+    if places.wait_for(Option::is_none).await.is_err() {
+        tracing::debug!("the kernel layer has stopped, and with it what it relayed");
+    }
+}
