@@ -1,7 +1,7 @@
 //! An endpoint: a place on a network, with addresses and ports, that a sandbox may take.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,15 @@ pub struct Lease {
     pub v6: Option<Ipv6Net>,
 }
 
+impl Lease {
+    /// The addresses themselves, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        let v4 = self.v4.map(|net| IpAddr::V4(net.addr()));
+        let v6 = self.v6.map(|net| IpAddr::V6(net.addr()));
+        v4.into_iter().chain(v6)
+    }
+}
+
 /// What an endpoint puts into the kernel. Ports change without touching the link.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plans {
@@ -110,8 +119,6 @@ pub struct Attachment {
 pub enum Owed {
     /// What is in the kernel is to be cut off: doors closed, ports let go, links taken out of service.
     Cut,
-    /// The driver is to be told that the endpoint is deleted.
-    DeleteEndpoint,
     /// Links that were cut off are to be deleted.
     Reap,
     /// The driver is to be told that the endpoint left.
@@ -212,5 +219,19 @@ impl EndpointState {
             Self::Changing { .. } => "changing",
             Self::Detaching { .. } => "detaching",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_has_the_addresses_of_its_families() {
+        let lease = Lease { v4: Some("10.0.0.2/24".parse().unwrap()), v6: Some("fd00::2/64".parse().unwrap()) };
+        let told = |lease: &Lease| lease.addresses().map(|address| address.to_string()).collect::<Vec<_>>();
+        assert_eq!(told(&lease), ["10.0.0.2", "fd00::2"]);
+        assert_eq!(told(&Lease { v4: None, ..lease }), ["fd00::2"]);
+        assert!(told(&Lease::default()).is_empty());
     }
 }

@@ -178,23 +178,6 @@ fn key(resource: &Resource) -> String {
     format!("{:?}", resource.identity())
 }
 
-/// A resource as a person would name it.
-fn told(resource: &Resource) -> String {
-    match resource {
-        Resource::Netns(it) => format!("namespace {}", it.path.display()),
-        Resource::Loopback(_) => "loopback".to_owned(),
-        Resource::Sysctl(it) => format!("setting {}", it.key),
-        Resource::Bridge(it) => format!("bridge {}", it.name),
-        Resource::Veth(it) => format!("link {}", it.name),
-        Resource::Address(it) => format!("address {} of {}", it.address, it.link),
-        Resource::Route(it) if it.destination.prefix_len() == 0 => format!("default route by {}", it.link),
-        Resource::Route(it) => format!("route to {}", it.destination),
-        Resource::SourceRule(it) => format!("rule for {}", it.from),
-        Resource::PublishedPort(it) => format!("port {}/{}", it.host, it.protocol),
-        other => key(other),
-    }
-}
-
 impl Host {
     fn be_born(&mut self, link: &IfName) {
         self.births += 1;
@@ -357,7 +340,7 @@ impl Kernel for FakeKernel {
                 Some(there) if there != resource => Deviation::Altered,
                 Some(_) => return None,
             };
-            Some(Drift { resource: told(resource), deviation, detail: String::new() })
+            Some(Drift { resource: resource.to_string(), deviation, detail: String::new() })
         };
         Ok(plan.resources().iter().filter_map(drift).collect())
     }
@@ -370,7 +353,7 @@ impl Kernel for FakeKernel {
                 host.present.iter().filter(|(key, _)| !kept.contains(*key)).map(|(_, it)| it.clone()).collect();
             swept.iter().for_each(|resource| host.unmake(resource));
             host.cut_off.clear();
-            Ok(swept.iter().map(told).collect())
+            Ok(swept.iter().map(Resource::to_string).collect())
         })
     }
 

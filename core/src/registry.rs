@@ -48,11 +48,6 @@ impl Registry {
     pub fn drivers(&self) -> impl Iterator<Item = (&str, &Arc<dyn Driver>)> {
         self.drivers.iter().map(|(name, driver)| (name.as_str(), driver))
     }
-
-    /// Every address manager with its name.
-    pub fn ipams(&self) -> impl Iterator<Item = (&str, &Arc<dyn Ipam>)> {
-        self.ipams.iter().map(|(name, ipam)| (name.as_str(), ipam))
-    }
 }
 
 fn unknown<'a>(noun: &str, name: &str, known: impl Iterator<Item = &'a String>) -> Error {

@@ -4,6 +4,8 @@
 //! to render an intent such as [`PublishedPort`] as it likes. Each resource has an [`Identity`]; two resources with
 //! the same identity and other values are the same thing before and after a change, and are changed in place.
 
+mod told;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -270,6 +272,18 @@ impl Resource {
     /// Whether several networks may want the very same one; it lives until the last of them lets go.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::FirewallBase | Self::Sysctl(_))
+    }
+
+    /// Whether it is the firewall's to make so.
+    pub fn is_firewall(&self) -> bool {
+        matches!(
+            self,
+            Self::FirewallBase
+                | Self::FirewallNetwork(_)
+                | Self::PublishedPort(_)
+                | Self::Hairpin(_)
+                | Self::MasqueradedUdp(_)
+        )
     }
 
     /// What makes it itself.

@@ -20,7 +20,7 @@ use crate::api::app::{About, App};
 use crate::api::model::system::Version;
 use crate::config::{Flags, LogLevel, Settings};
 use crate::metrics::Metrics;
-use crate::{api, assemble, serve, tls};
+use crate::{api, assemble, roots, serve, tls};
 
 /// Runs the daemon until it is told to stop.
 pub fn main(flags: Flags) -> ExitCode {
@@ -69,9 +69,7 @@ fn check_parts(settings: Settings) -> Result<Settings, String> {
 
 async fn run(settings: Settings) -> Result<()> {
     let mut signals = Signals::new()?;
-    for root in [&settings.data_root, &settings.exec_root] {
-        std::fs::create_dir_all(root).map_err(|error| Error::internal(format!("{}: {error}", root.display())))?;
-    }
+    roots::make(&settings, serve::socket_group(settings.group.as_deref())?)?;
     let pidfile = Pidfile::claim(&settings.pidfile)?;
     let tls = settings.tls.as_ref().map(tls::server).transpose()?;
     // Sockets first: who calls while the kernel is put in order waits, and another daemon's socket stops us before it.

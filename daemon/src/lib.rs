@@ -7,6 +7,7 @@
 //! | connections, their listeners and their certificates | [`serve`], [`tls`] |
 //! | what is counted | [`metrics`] |
 //! | which parts make the controller | [`assemble`] |
+//! | its folders, and who may enter them | [`roots`] |
 //! | the life of the daemon | [`daemon`] |
 //! | the command line | [`cli`] |
 
@@ -18,5 +19,6 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod metrics;
+pub mod roots;
 pub mod serve;
 pub mod tls;

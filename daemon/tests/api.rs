@@ -13,11 +13,12 @@ use fixture::Daemon;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 
 use trestle::api::model::event::Line;
 use trestle::cli::client::Client;
+use trestle::config::Host;
 use trestle::metrics::Operation;
 
 /// Sends bytes as they are, and reads whatever comes until the daemon has enough.
@@ -153,6 +154,24 @@ async fn a_reserved_endpoint_joins_leaves_and_goes() {
 }
 
 #[tokio::test]
+async fn a_sandbox_with_two_endpoints_on_a_network_is_disconnected_by_none_of_them_at_random() {
+    let daemon = Daemon::start().await;
+    post(&daemon, "/networks", json!({"name": "front"})).await;
+    post(&daemon, "/sandboxes", json!({"name": "web"})).await;
+    for name in ["one", "two"] {
+        let body = json!({"network": "front", "name": name});
+        assert_eq!(post(&daemon, "/sandboxes/web/connect", body).await.0, 201);
+    }
+    let (status, refusal) = post(&daemon, "/sandboxes/web/disconnect", json!({"network": "front"})).await;
+    assert_eq!(status, 400, "{refusal}");
+    let told = refusal["message"].as_str().unwrap();
+    assert!(told.contains("front/one") && told.contains("front/two"), "{told}");
+    assert_eq!(daemon.controller.endpoints().iter().filter(|it| it.state.name() == "attached").count(), 2);
+    assert_eq!(post(&daemon, "/endpoints/front%2Ftwo/leave", json!({})).await.0, 204);
+    assert_eq!(post(&daemon, "/sandboxes/web/disconnect", json!({"network": "front"})).await.0, 204);
+}
+
+#[tokio::test]
 async fn wrong_input_is_refused_by_name_and_changes_nothing() {
     let daemon = Daemon::start().await;
     post(&daemon, "/networks", json!({"name": "front"})).await;
@@ -222,6 +241,33 @@ async fn a_body_that_is_no_json_too_large_or_half_sent_is_refused() {
         format!("POST /cnm/v1/networks HTTP/1.1\r\nHost: x\r\n{JSON}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
     assert!(raw(&daemon, chunked.as_bytes(), false).await.starts_with("HTTP/1.1 400"));
     assert!(daemon.controller.networks().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_browser_sends_for_another_site_is_refused_and_people_are_answered() {
+    let daemon = Daemon::start().await;
+    let own = format!("Host: {}\r\n", daemon.tcp);
+    for (head, status) in [
+        (own.clone(), 200),
+        (format!("{own}Origin: http://{}\r\n", daemon.tcp), 200),
+        (format!("{own}Origin: https://evil.example\r\n"), 403),
+        (format!("Host: evil.example:{}\r\n", daemon.tcp.port()), 403),
+        (String::new(), 403),
+    ] {
+        daemon.fate.relent();
+        let request = format!("POST /cnm/v1/repair HTTP/1.1\r\nConnection: close\r\n{head}Content-Length: 0\r\n\r\n");
+        let mut stream = TcpStream::connect(daemon.tcp).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}{answer}");
+        if status == 403 {
+            assert!(answer.contains(r#"{"message":""#), "{answer}");
+            assert_eq!(daemon.fate.steps(), 0, "nothing was done");
+        }
+    }
+    let host = Host::Tcp { name: "localhost".into(), port: daemon.tcp.port() };
+    Client::new(host, None).unwrap().ask(Method::POST, "/repair", None).await.unwrap();
 }
 
 #[tokio::test]

@@ -119,3 +119,11 @@ async fn completions_need_no_daemon() {
         assert!(ran.out.contains("network"), "{shell}");
     }
 }
+
+#[test]
+fn the_unit_that_people_are_told_of_is_the_one_that_is_there() {
+    let unit = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/trestle.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    assert!(unit.lines().any(|line| line == "Alias=trestled.service"), "{unit}");
+    assert!(unit.contains("ExecStart=/usr/bin/trestled "), "{unit}");
+}

@@ -3,8 +3,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | networks of containers behind a bridge of the host | [`bridge`] |
-//! | sandboxes that are the host itself | [`host`] |
-//! | sandboxes with nothing but their loopback | [`null`] |
+//! | sandboxes that are the host itself, or have nothing but their loopback | [`linkless`] |
 //! | how options are read, refused and documented, from one table | `label` |
 //!
 //! `OPTIONS.md` beside this crate lists every option; a test writes it from the tables.
@@ -18,13 +17,11 @@ use std::sync::Arc;
 use trestle_core::driver::Driver;
 
 pub mod bridge;
-pub mod host;
 mod label;
-pub mod null;
+pub mod linkless;
 
 pub use bridge::Bridge;
-pub use host::Host;
-pub use null::Null;
+pub use linkless::Linkless::{self, Host, Null};
 
 /// Every driver of this crate with the name that it is registered by.
 pub fn builtin() -> Vec<(&'static str, Arc<dyn Driver>)> {

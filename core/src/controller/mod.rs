@@ -263,15 +263,31 @@ impl Controller {
         self.inner.finish(async move { inner.plan_connect(id, request).await }).await
     }
 
-    /// Takes a sandbox off a network. `NotFound` if it is not on it.
+    /// Takes a sandbox off a network. `NotFound` if it is not on it; `Invalid` if it is by several endpoints, which are
+    /// named: [`Controller::leave`] takes one of them out.
     pub async fn disconnect(&self, sandbox: &str, network: &str) -> Result<()> {
         let endpoint = {
             let state = self.inner.state();
             let (sandbox, network) = (state.find_sandbox(sandbox)?, state.find_network(network)?);
-            let mut inside = state.endpoints_in(sandbox.id).filter(|it| it.state.attachment().is_some());
-            inside.find(|endpoint| endpoint.network == network.id).map(|endpoint| endpoint.id).ok_or_else(|| {
-                Error::not_found(format!("sandbox {} is not connected to network {}", sandbox.name, network.name))
-            })?
+            let inside = state.endpoints_in(sandbox.id).filter(|it| it.state.attachment().is_some());
+            let between: Vec<&Endpoint> =
+                inside.filter(|it| it.network == network.id).map(|endpoint| &**endpoint).collect();
+            match between.as_slice() {
+                [] => {
+                    let cause = format!("sandbox {} is not connected to network {}", sandbox.name, network.name);
+                    return Err(Error::not_found(cause));
+                }
+                [endpoint] => endpoint.id,
+                several => {
+                    let names: Vec<String> = several.iter().map(|it| format!("{}/{}", network.name, it.name)).collect();
+                    return Err(Error::invalid(format!(
+                        "sandbox {} is connected to network {} by several endpoints; let one leave by its name: {}",
+                        sandbox.name,
+                        network.name,
+                        names.join(", ")
+                    )));
+                }
+            }
         };
         let inner = Arc::clone(&self.inner);
         self.inner.finish(async move { inner.leave(endpoint).await }).await

@@ -26,8 +26,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Refusal> {
-        // A browser sends this type across sites only after asking, and we never allow it: a page that a person looks
-        // at can't reach a daemon on his loopback.
+        // A body of another type is an accident: what is not declared as JSON was not written as JSON.
         let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         if !declared.is_some_and(is_json) {
             let given = declared.unwrap_or("nothing");

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | what is sent and answered | [`model`] |
 //! | how a request is read, and refused | [`extract`], [`error`] |
+//! | what browsers are refused | `browser` |
 //! | how work is done for a caller who may hang up | [`app`] |
 //! | the paths | [`networks`], [`endpoints`], [`sandboxes`], [`events`], [`system`] |
 
 pub mod app;
+mod browser;
 pub mod endpoints;
 pub mod error;
 pub mod events;
@@ -37,7 +39,7 @@ pub const DOCUMENT: &str = "/cnm/v1/openapi.json";
 #[openapi(info(
     title = "Trestle",
     description = "Container networks: networks, endpoints and sandboxes. Every refusal is `{\"message\": …}`: 400 for a \
-        wrong field, which it names; 403 for what an object's rules forbid; 404 for what is not there; 409 for what is \
+        wrong field, which it names; 403 for what an object's rules forbid, and for what a page of another site asks; 404 for what is not there; 409 for what is \
         in the way, or used up; 501 for what this kernel or version can't do; 503 for what may work later.",
 ))]
 struct Document;
@@ -62,6 +64,7 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .route(DOCUMENT, get(serve))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn(browser::guard))
         .with_state(app);
     (router, document)
 }

@@ -67,7 +67,8 @@ impl Client {
 
     /// Asks, and returns the answer if it is no refusal. The path stands below the API's root.
     pub async fn ask(&self, method: Method, path: &str, body: Option<Bytes>) -> Result<Response<Incoming>, Failure> {
-        let mut request = Request::builder().method(method).uri(format!("{ROOT}{path}")).header(HOST, "trestle");
+        let request = Request::builder().method(method).uri(format!("{ROOT}{path}"));
+        let mut request = request.header(HOST, self.host.authority());
         if body.is_some() {
             request = request.header(CONTENT_TYPE, "application/json");
         }

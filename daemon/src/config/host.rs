@@ -30,6 +30,15 @@ impl Host {
             Self::Unix(_) | Self::Activation => None,
         }
     }
+
+    /// What a request to it says in its `Host`: the name and port that were called; nothing in particular elsewhere.
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Tcp { name, port } if name.contains(':') => format!("[{name}]:{port}"),
+            Self::Tcp { name, port } => format!("{name}:{port}"),
+            Self::Unix(_) | Self::Activation => "localhost".to_owned(),
+        }
+    }
 }
 
 impl FromStr for Host {
@@ -72,8 +81,7 @@ impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
-            Self::Tcp { name, port } if name.contains(':') => write!(f, "tcp://[{name}]:{port}"),
-            Self::Tcp { name, port } => write!(f, "tcp://{name}:{port}"),
+            Self::Tcp { .. } => write!(f, "tcp://{}", self.authority()),
             Self::Activation => f.write_str("fd://"),
         }
     }

@@ -18,6 +18,7 @@ use tokio_rustls::rustls::ServerConfig;
 use trestle_core::{Doing, Error, Result};
 
 use crate::config::{Host, Settings};
+use crate::roots;
 
 /// A socket that callers come to.
 pub struct Listener {
@@ -79,7 +80,7 @@ impl fmt::Display for Listener {
 /// # Errors
 /// `Conflict` where another daemon answers, `Invalid` for a group that is not there, `Internal` with the system's words.
 pub fn bind(settings: &Settings, tls: Option<Arc<ServerConfig>>) -> Result<Vec<Listener>> {
-    let group = socket_group(settings.group.as_deref(), "/etc/group")?;
+    let group = socket_group(settings.group.as_deref())?;
     let mut listeners = Vec::new();
     for host in &settings.hosts {
         let doing = || format!("listening on {host}");
@@ -104,12 +105,12 @@ pub fn bind(settings: &Settings, tls: Option<Arc<ServerConfig>>) -> Result<Vec<L
 /// Binds a socket's file, in place of one that nobody listens behind any more.
 fn unix(path: &Path, group: u32) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(refused)?;
+        roots::enterable(folder, group)?;
     }
     clear_stale(path)?;
     // Born where nobody else can reach it, and moved into its place when group and mode are right.
     let cradle = Cradle::beside(path)?;
-    let born = cradle.0.join("s");
+    let born = cradle.socket();
     let listener = StdUnixListener::bind(&born).map_err(refused)?;
     chown(&born, None, Some(group)).map_err(refused)?;
     std::fs::set_permissions(&born, Permissions::from_mode(0o660)).map_err(refused)?;
@@ -121,18 +122,40 @@ fn unix(path: &Path, group: u32) -> Result<UnixListener> {
 /// A folder of our own for a moment.
 struct Cradle(PathBuf);
 
+/// The socket's name in its cradle.
+const NEWBORN: &str = "s";
+
 impl Cradle {
     fn beside(path: &Path) -> Result<Self> {
         // Short, because a socket's whole path has 107 bytes at most.
         let folder = path.with_file_name(format!(".{:x}", std::process::id()));
+        // A process of our number, as in a container each one is, may have died with its own in its hands.
+        Self::clear(&folder).map_err(refused).doing(|| format!("removing {}", folder.display()))?;
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(refused)?;
         Ok(Self(folder))
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join(NEWBORN)
+    }
+
+    /// Removes one, if it holds nothing but what is ours: a socket that never got to its place.
+    fn clear(folder: &Path) -> io::Result<()> {
+        let gone = |outcome: io::Result<()>| match outcome {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        let newborn = folder.join(NEWBORN);
+        if std::fs::symlink_metadata(&newborn).is_ok_and(|it| it.file_type().is_socket()) {
+            gone(std::fs::remove_file(newborn))?;
+        }
+        gone(std::fs::remove_dir(folder))
     }
 }
 
 impl Drop for Cradle {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+        if let Err(error) = Self::clear(&self.0) {
             tracing::warn!(%error, path = %self.0.display(), "a folder could not be removed");
         }
     }
@@ -198,7 +221,14 @@ fn unix_socket(socket: OwnedFd, number: i32) -> Result<UnixListener> {
 /// The group that may use the sockets: the one asked for, else `trestle` if there is one, else root.
 ///
 /// Names are looked up in the file alone: a directory service may be down, and the daemon starts all the same.
-fn socket_group(asked: Option<&str>, file: &str) -> Result<u32> {
+///
+/// # Errors
+/// `Invalid` for a group that is not there.
+pub fn socket_group(asked: Option<&str>) -> Result<u32> {
+    group_in(asked, "/etc/group")
+}
+
+fn group_in(asked: Option<&str>, file: &str) -> Result<u32> {
     if let Some(number) = asked.and_then(|group| group.parse().ok()) {
         return Ok(number);
     }
@@ -253,17 +283,47 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
     }
 
+    #[tokio::test]
+    async fn what_a_crash_left_of_an_earlier_process_with_our_number_is_in_nobody_s_way() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("x.sock");
+        let own = rustix::process::getgid().as_raw();
+        for half_way in [false, true] {
+            let cradle = Cradle::beside(&path).unwrap();
+            if half_way {
+                drop(StdUnixListener::bind(cradle.socket()).unwrap());
+            }
+            // A crash tidies nothing up.
+            std::mem::forget(cradle);
+            drop(unix(&path, own).unwrap());
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the socket is there");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_s_folder_that_is_called_like_ours_is_left_alone() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("x.sock");
+        let cradle = Cradle::beside(&path).unwrap();
+        let notes = cradle.0.join("notes");
+        std::mem::forget(cradle);
+        std::fs::write(&notes, "mine").unwrap();
+        let refusal = unix(&path, rustix::process::getgid().as_raw()).unwrap_err().to_string();
+        assert!(refusal.contains(notes.parent().unwrap().to_str().unwrap()), "{refusal}");
+        assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
+    }
+
     #[test]
     fn the_group_is_the_asked_one_else_trestle_else_root() {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("group");
         let file = file.to_str().unwrap();
         std::fs::write(file, "root:x:0:\nnet:x:55:a,b\n").unwrap();
-        assert_eq!(socket_group(None, file).unwrap(), 0);
-        assert_eq!(socket_group(Some("net"), file).unwrap(), 55);
-        assert_eq!(socket_group(Some("77"), file).unwrap(), 77);
-        assert!(socket_group(Some("nobody"), file).unwrap_err().to_string().contains("no group \"nobody\""));
+        assert_eq!(group_in(None, file).unwrap(), 0);
+        assert_eq!(group_in(Some("net"), file).unwrap(), 55);
+        assert_eq!(group_in(Some("77"), file).unwrap(), 77);
+        assert!(group_in(Some("nobody"), file).unwrap_err().to_string().contains("no group \"nobody\""));
         std::fs::write(file, "trestle:x:66:\n").unwrap();
-        assert_eq!(socket_group(None, file).unwrap(), 66);
+        assert_eq!(group_in(None, file).unwrap(), 66);
     }
 }

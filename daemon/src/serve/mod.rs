@@ -2,7 +2,7 @@
 
 mod listen;
 
-pub use listen::{Listener, bind};
+pub use listen::{Listener, bind, socket_group};
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -24,6 +24,17 @@ const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long to wait after an accept failed for want of memory or file descriptors: at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How a request came; each one bears it among its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// From this machine: the socket's file tells who may.
+    Unix,
+    /// From the loopback, by anyone.
+    Tcp,
+    /// From anywhere, by whoever has a certificate.
+    Tls,
+}
 
 /// Answers on all listeners until `stopping` turns true; then finishes the requests that are under way, and ends.
 pub async fn serve(listeners: Vec<Listener>, router: Router, stopping: watch::Receiver<bool>) {
@@ -60,8 +71,8 @@ async fn accept(listener: Listener, router: Router, mut stopping: watch::Receive
 /// One connection, from its handshake to its end.
 async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::Receiver<bool>) {
     let ended = match stream {
-        listen::Stream::Unix(stream) => answer(stream, router, stopping).await,
-        listen::Stream::Tcp(stream, None) => answer(stream, router, stopping).await,
+        listen::Stream::Unix(stream) => answer(stream, Wire::Unix, router, stopping).await,
+        listen::Stream::Tcp(stream, None) => answer(stream, Wire::Tcp, router, stopping).await,
         listen::Stream::Tcp(stream, Some(tls)) => {
             let handshake = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream));
             let shaken = tokio::select! {
@@ -69,7 +80,7 @@ async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::R
                 () = told_to_stop(&mut stopping) => return,
             };
             match shaken {
-                Ok(Ok(stream)) => answer(stream, router, stopping).await,
+                Ok(Ok(stream)) => answer(stream, Wire::Tls, router, stopping).await,
                 Ok(Err(error)) => return tracing::info!(%error, "a caller was refused in the TLS handshake"),
                 Err(_) => return tracing::info!("a caller did not finish the TLS handshake"),
             }
@@ -80,11 +91,12 @@ async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::R
     }
 }
 
-async fn answer<S>(stream: S, router: Router, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+async fn answer<S>(stream: S, wire: Wire, router: Router, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(wire);
         let mut router = router.clone();
         async move { Service::<Request<Body>>::call(&mut router, request.map(Body::new)).await as Result<_, Infallible> }
     });

@@ -1,51 +1,16 @@
 //! The store that lives in this process.
 
-use std::path::PathBuf;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use trestle_core::error::{Doing, Error, Result};
 use trestle_core::store::{Change, Key, Record, Revision, Store};
 
-use crate::pair::{Found, Pair};
+use crate::options::Options;
+use crate::pair::{Found, Pair, RuntimeFile};
 use crate::writer::{self, Commit, Job, Step, Writer};
-
-/// Where the store keeps its files, and for which kernel.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The folder of what is durable: `/var/lib/trestle`. Made if it is not there.
-    pub data_root: PathBuf,
-    /// The folder of what lives as long as the kernel's state, best on a tmpfs: `/run/trestle`. Made if it is not
-    /// there; another one than the data root.
-    pub exec_root: PathBuf,
-    /// Whose kernel state the runtime file shall describe.
-    pub stamp: Stamp,
-}
-
-/// Tells one life of the kernel's network state from another.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    /// `/proc/sys/kernel/random/boot_id`.
-    pub boot_id: String,
-    /// The network namespace's `SO_NETNS_COOKIE`.
-    pub netns_cookie: u64,
-}
-
-/// What became of the runtime file when the store was opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RuntimeFile {
-    /// There was none.
-    New,
-    /// It is of this boot, this namespace and this installation.
-    Kept,
-    /// It was not, and was emptied.
-    Outlived,
-    /// It was damaged, is there now for whoever wants to look at it, and a new one was begun.
-    SetAside(PathBuf),
-}
 
 /// Keeps records in two files, for this process alone.
 ///

@@ -49,6 +49,15 @@ impl Folder {
     }
 }
 
+/// Closing it would let go as well, but not while a child that was forked at this moment has it open too.
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if let Err(error) = rustix::fs::flock(&self.handle, FlockOperation::Unlock) {
+            tracing::warn!(%error, folder = %self.path.display(), "the lock of a folder could not be let go");
+        }
+    }
+}
+
 const FILE_NAME: &str = "trestle.redb";
 
 /// The process that holds the lock of a folder, if the kernel tells: lines of `/proc/locks` are
@@ -63,4 +72,20 @@ fn holder(path: &Path) -> Option<u32> {
         };
         place.ends_with(&inode).then(|| pid.parse().ok().filter(|pid| *pid > 0))?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_free_at_once_although_a_child_of_ours_has_inherited_it() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = Folder::take(place.path()).unwrap();
+        // What a child has between its fork and its exec, which closes it.
+        let inherited = folder.handle.try_clone().unwrap();
+        drop(folder);
+        Folder::take(place.path()).unwrap();
+        drop(inherited);
+    }
 }

@@ -42,8 +42,11 @@ mod crash;
 mod embedded;
 mod envelope;
 mod folder;
+mod options;
 mod pair;
 mod record_file;
 mod writer;
 
-pub use embedded::{EmbeddedStore, Options, RuntimeFile, Stamp};
+pub use embedded::EmbeddedStore;
+pub use options::{Options, Stamp};
+pub use pair::RuntimeFile;

@@ -12,16 +12,16 @@
 //! stood. If 2 fails, 1 is taken back; if it can't be known whether 2 failed, nothing more is written until a start
 //! has settled it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use trestle_core::error::{Doing, Error, ErrorKind, Result};
 use trestle_core::store::{Revision, SCHEMA};
 
-use crate::embedded::{Options, RuntimeFile, Stamp};
 use crate::envelope;
 use crate::folder::Folder;
+use crate::options::{Options, Stamp};
 use crate::record_file::{Lifetime, RecordFile, Rows};
 
 const SCHEMA_PLACE: &str = "about/schema";
@@ -41,6 +41,19 @@ pub(crate) struct Pair {
     pub(crate) between: Option<fn() -> Result<()>>,
     /// The files are ours as long as these are.
     _folders: [Folder; 2],
+}
+
+/// What became of the runtime file when the store was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimeFile {
+    /// There was none.
+    New,
+    /// It is of this boot, this namespace and this installation.
+    Kept,
+    /// It was not, and was emptied.
+    Outlived,
+    /// It was damaged, is there now for whoever wants to look at it, and a new one was begun.
+    SetAside(PathBuf),
 }
 
 /// What was found when the files were opened.

@@ -25,7 +25,6 @@ pub mod script;
 mod stamp;
 mod sysctl;
 mod thread;
-mod told;
 mod watch;
 mod worker;
 

@@ -8,8 +8,6 @@ use trestle_core::resource::{Address, Bridge, MAIN_TABLE, Namespace, Owner, Reso
 
 use crate::firewall;
 use crate::mark::PROTOCOL;
-use crate::told::Told;
-use crate::worker::is_firewall;
 
 /// The plan as commands of `ip`, `sysctl` and `nft`, in the order in which they are to be typed; the firewall last.
 ///
@@ -22,7 +20,7 @@ pub fn render(plan: &Plan) -> String {
             lines.push('\n');
         }
     }
-    let rules: Vec<&Resource> = plan.resources().iter().filter(|it| is_firewall(it)).collect();
+    let rules: Vec<&Resource> = plan.resources().iter().filter(|it| it.is_firewall()).collect();
     if !rules.is_empty() {
         let text = firewall::render(&rules);
         // Writing to a string can't fail.
@@ -51,7 +49,7 @@ fn commands(resource: &Resource) -> Vec<String> {
             it.table,
             it.priority
         )],
-        Resource::PublishedPort(it) => vec![format!("# {} is held by trestled", it.told())],
+        Resource::PublishedPort(it) => vec![format!("# {it} is held by trestled")],
         Resource::FirewallBase | Resource::FirewallNetwork(_) | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {
             Vec::new()
         }

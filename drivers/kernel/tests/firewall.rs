@@ -368,7 +368,7 @@ fn every_drift_is_found_and_named() {
         ),
         (
             "delete element inet trestle entering { \"br-closed\" }\nadd element inet trestle entering { \"br-closed\" : accept }\n",
-            "firewall of network link br-closed",
+            "firewall of br-closed",
             Deviation::Altered,
         ),
         ("delete element inet trestle hairpin_v6 { fd00::2 . fd00::2 }\n", "hairpin of fd00::2", Deviation::Missing),

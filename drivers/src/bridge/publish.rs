@@ -22,7 +22,7 @@ pub(super) fn plan(network: &Network, endpoint: &Endpoint, ports: &[PortBinding]
     let lease = lease(endpoint)?;
     let host_address = BridgeOptions::read(&network.options)?.host_address;
 
-    let hairpins = addresses(lease).map(|address| Resource::Hairpin(Hairpin { address }));
+    let hairpins = lease.addresses().map(|address| Resource::Hairpin(Hairpin { address }));
     let mut resources: Vec<Resource> = hairpins.collect();
     for port in ports {
         let bound = PortBinding { address: port.address.or(host_address), ..port.clone() };
@@ -60,12 +60,6 @@ fn published(port: &PortBinding, lease: &Lease) -> PublishedPort {
         to_v4: lease.v4.map(|net| net.addr()),
         to_v6: lease.v6.map(|net| net.addr()),
     }
-}
-
-fn addresses(lease: &Lease) -> impl Iterator<Item = IpAddr> {
-    let v4 = lease.v4.map(|net| IpAddr::V4(net.addr()));
-    let v6 = lease.v6.map(|net| IpAddr::V6(net.addr()));
-    v4.into_iter().chain(v6)
 }
 
 /// The same ports of the host can't lead to two places.

@@ -215,7 +215,6 @@ fn owed_name(owed: &endpoint::Owed) -> &'static str {
     match owed {
         endpoint::Owed::Cut => "cut",
         endpoint::Owed::Leave => "leave",
-        endpoint::Owed::DeleteEndpoint => "delete_endpoint",
         endpoint::Owed::Reap => "reap",
         endpoint::Owed::Forget => "forget",
     }

@@ -54,33 +54,6 @@ pub(super) enum Value {
     Parts(Vec<Part>),
 }
 
-/// Whether a resource is the firewall's.
-pub(super) fn is_firewall(resource: &Resource) -> bool {
-    matches!(
-        resource,
-        Resource::FirewallBase
-            | Resource::FirewallNetwork(_)
-            | Resource::PublishedPort(_)
-            | Resource::Hairpin(_)
-            | Resource::MasqueradedUdp(_)
-    )
-}
-
-/// The resource as a person would name it.
-pub(super) fn label(resource: &Resource) -> String {
-    match resource {
-        Resource::FirewallNetwork(it) => format!("firewall of network link {}", it.bridge),
-        Resource::PublishedPort(it) => match it.address {
-            None => format!("port {}/{}", it.host, it.protocol),
-            Some(IpAddr::V4(address)) => format!("port {address}:{}/{}", it.host, it.protocol),
-            Some(IpAddr::V6(address)) => format!("port [{address}]:{}/{}", it.host, it.protocol),
-        },
-        Resource::Hairpin(it) => format!("hairpin of {}", it.address),
-        Resource::MasqueradedUdp(it) => format!("masqueraded UDP to {}", it.address),
-        _ => "firewall".to_owned(),
-    }
-}
-
 /// The elements that a resource comes to; none for what is not the firewall's.
 pub(super) fn elements(resource: &Resource) -> Vec<Element> {
     match resource {

@@ -37,7 +37,7 @@ use trestle_core::resource::Resource;
 
 use self::change::Change;
 use self::dump::Standing;
-use self::element::{Element, elements, is_firewall};
+use self::element::{Element, elements};
 use self::message::{Batch, Subject};
 use self::refusal::{Refusal, sentence};
 use self::ruleset::CHAINS;
@@ -103,7 +103,7 @@ impl Firewall {
     /// # Errors
     /// As [`Firewall::change`].
     pub fn restore(&mut self, resources: &[&Resource]) -> Result<()> {
-        let wanted = resources.iter().any(|it| is_firewall(it));
+        let wanted = resources.iter().any(|it| it.is_firewall());
         let mut all: Vec<Element> = resources.iter().flat_map(|it| elements(it)).collect();
         all.sort();
         all.dedup();

@@ -9,7 +9,7 @@ use trestle_core::resource::Resource;
 use super::Firewall;
 use super::attribute::{Attributes, agree};
 use super::dump::{self, Key, Standing};
-use super::element::{Element, elements, is_firewall, label};
+use super::element::{Element, elements};
 use super::ruleset::{CHAINS, Layout, TABLE};
 use super::set::Set;
 use super::statement::Chain;
@@ -23,7 +23,7 @@ impl Firewall {
     /// # Errors
     /// When the kernel can't be asked.
     pub fn verify(&mut self, resources: &[&Resource]) -> Result<Vec<Drift>> {
-        let ours: Vec<&Resource> = resources.iter().copied().filter(|it| is_firewall(it)).collect();
+        let ours: Vec<&Resource> = resources.iter().copied().filter(|it| it.is_firewall()).collect();
         match ours.is_empty() {
             true => Ok(Vec::new()),
             false => self.deviations(&ours).doing(|| "verifying the firewall"),
@@ -148,7 +148,7 @@ fn chain_deviation(layout: &Layout, chain: Option<&[u8]>, rules: &[Vec<u8>]) -> 
 fn deviation(resource: &Resource, elements: &[Element], present: &Elements) -> Option<Drift> {
     let there = |it: &Element| present.get(&it.set).and_then(|set| set.get(&dump::key(it)));
     let told = |deviation, it: &Element, how: String| {
-        Some(drift(label(resource), deviation, format!("{it} in {} {how}", it.set.name())))
+        Some(drift(resource.to_string(), deviation, format!("{it} in {} {how}", it.set.name())))
     };
     if let Some(missing) = elements.iter().find(|it| there(it).is_none()) {
         return told(Deviation::Missing, missing, "is not there".to_owned());

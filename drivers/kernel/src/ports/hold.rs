@@ -11,7 +11,6 @@ use trestle_core::resource::PublishedPort;
 use trestle_core::{Error, Result};
 
 use super::{datagram, holder};
-use crate::told::Told;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 512;
@@ -81,7 +80,7 @@ fn refused(port: &PublishedPort, number: u16, cause: Errno) -> Error {
                 Err(error) => return error,
             };
             let by = holder::of(port.protocol, port.address, number).unwrap_or_else(|| "another program".into());
-            Error::conflict(format!("{} is taken by {by}", taken.told()))
+            Error::conflict(format!("{taken} is taken by {by}"))
         }
         Errno::ADDRNOTAVAIL => Error::invalid(match port.address {
             Some(address) => format!("no link of this host has the address {address}"),

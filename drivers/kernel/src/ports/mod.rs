@@ -23,7 +23,6 @@ use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::PublishedPort;
 use trestle_core::{Doing, Result};
 
-use crate::told::Told;
 use relay::{Binding, Relay, Token};
 
 type Key = (Protocol, Option<IpAddr>, PortRange);
@@ -56,7 +55,7 @@ impl Ports {
             binding.lead_to(port);
             return Ok(());
         }
-        let opened = hold::open(port).doing(|| format!("holding {}", port.told()))?;
+        let opened = hold::open(port).doing(|| format!("holding {port}"))?;
         let binding = Arc::new(Binding::new(port));
         let mut sockets = Vec::with_capacity(opened.len());
         for (number, socket) in opened.into_iter().enumerate() {
@@ -64,7 +63,7 @@ impl Ports {
                 Ok(token) => sockets.push(token),
                 Err(error) => {
                     sockets.into_iter().for_each(|token| self.relay.remove(token));
-                    return Err(error).doing(|| format!("holding {}", port.told()));
+                    return Err(error).doing(|| format!("holding {port}"));
                 }
             }
         }

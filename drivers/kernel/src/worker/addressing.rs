@@ -1,6 +1,7 @@
 //! What lies on the links of one namespace: addresses, routes, rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use netlink_packet_route::AddressFamily;
 use trestle_core::error::Error;
@@ -16,7 +17,6 @@ use crate::mark::PROTOCOL;
 use crate::netlink::message::{self, Which};
 use crate::netlink::observed::{SeenAddress, SeenRoute};
 use crate::netlink::{Link, Socket};
-use crate::told::Told;
 
 /// Everything of one namespace that is to be made or changed.
 #[derive(Default)]
@@ -206,10 +206,10 @@ fn withdraw_steps<'a>(
     Ok(steps)
 }
 
-fn there<'a>(links: &'a BTreeMap<String, Link>, name: &IfName, of: &dyn Told) -> Result<&'a Link> {
+fn there<'a>(links: &'a BTreeMap<String, Link>, name: &IfName, of: &dyn Display) -> Result<&'a Link> {
     links
         .get(name.as_str())
-        .ok_or_else(|| Error::not_found(format!("there is no link {name}")).doing(format!("adding {}", of.told())))
+        .ok_or_else(|| Error::not_found(format!("there is no link {name}")).doing(format!("adding {of}")))
 }
 
 fn marked_addresses(socket: &mut Socket) -> Result<BTreeSet<(u32, ipnet::IpNet)>> {
@@ -223,7 +223,7 @@ fn confirm_address(socket: &mut Socket, address: &Address, link: u32) -> Result<
     match marked_addresses(socket)?.contains(&(link, address.address)) {
         true => Ok(()),
         false => Err(Error::conflict(format!("{} has it already, and Trestle did not put it there", address.link))
-            .doing(format!("adding {}", address.told()))),
+            .doing(format!("adding {address}"))),
     }
 }
 
@@ -243,7 +243,7 @@ fn take_over_route(socket: &mut Socket, route: &Route, link: u32) -> Result<()> 
             "there is such a route already{by}, which Trestle did not make (its protocol is {}); remove it",
             rival.protocol
         ))
-        .doing(format!("adding {}", route.told())));
+        .doing(format!("adding {route}")));
     }
     set_up(socket, vec![Step::new(message::replace_route(route, link), "changing", route)])
 }

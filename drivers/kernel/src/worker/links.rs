@@ -1,6 +1,7 @@
 //! Bridges and pairs: made, set right, cut off. A stranger's link is never touched.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 
@@ -14,7 +15,6 @@ use super::steps::{Step, set_up, tear_down, try_each};
 use crate::namespace;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Request, Socket, observed};
-use crate::told::Told;
 use crate::watch::Wanted;
 
 /// A link that does not exist (any more).
@@ -142,9 +142,9 @@ impl Worker {
         let ours: Vec<&Bridge> = bridges.iter().copied().filter(|it| it.owner == Owner::Us).collect();
         let expected = self.expected.clone();
         let mut expected = expected.changing();
-        let things = ours.iter().map(|it| (&it.name, *it as &dyn Told));
-        let things: Vec<(&IfName, &dyn Told)> =
-            veths.iter().map(|it| (&it.name, *it as &dyn Told)).chain(things).collect();
+        let things = ours.iter().map(|it| (&it.name, *it as &dyn Display));
+        let things: Vec<(&IfName, &dyn Display)> =
+            veths.iter().map(|it| (&it.name, *it as &dyn Display)).chain(things).collect();
         for bridge in bridges {
             expected.remove(&bridge.name);
         }
@@ -208,8 +208,8 @@ fn peer_namespace(veth: &Veth) -> Result<Option<File>> {
     }
 }
 
-fn making(thing: &dyn Told) -> String {
-    format!("making {}", thing.told())
+fn making(thing: &dyn Display) -> String {
+    format!("making {thing}")
 }
 
 fn stranger(link: &Link) -> Error {

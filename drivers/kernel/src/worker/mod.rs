@@ -31,9 +31,7 @@ use crate::namespace::{self, Namespaces};
 use crate::netlink::Socket;
 use crate::ports::Ports;
 use crate::sysctl;
-use crate::told::Told;
 use crate::watch::Expectations;
-pub(crate) use replace::is_firewall;
 
 /// What the worker owns.
 pub(crate) struct Worker {
@@ -65,13 +63,13 @@ impl Worker {
             Resource::Sysctl(it) if it.namespace == Namespace::Host => Some(it),
             _ => None,
         });
-        of_host.filter_map(|it| sysctl::put_back(it).doing(|| format!("changing {} back", it.told())).err()).collect()
+        of_host.filter_map(|it| sysctl::put_back(it).doing(|| format!("changing {it} back")).err()).collect()
     }
 
     /// Makes settings say what they should: the host's here, a sandbox's all on one thread in it.
     fn set_sysctls(&self, wanted: &[&Sysctl]) -> Result<()> {
         let set_all = |wanted: &[&Sysctl]| -> Result<()> {
-            wanted.iter().try_for_each(|it| sysctl::set(it).doing(|| format!("changing {}", it.told())))
+            wanted.iter().try_for_each(|it| sysctl::set(it).doing(|| format!("changing {it}")))
         };
         for group in wanted.chunk_by(|one, other| one.namespace == other.namespace) {
             match &group[0].namespace {

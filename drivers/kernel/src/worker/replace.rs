@@ -24,19 +24,6 @@ use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
 use super::addressing::{Inside, Outgoing};
-use crate::told::Told;
-
-/// Whether it is the firewall's to make so.
-pub(crate) fn is_firewall(resource: &Resource) -> bool {
-    matches!(
-        resource,
-        Resource::FirewallBase
-            | Resource::FirewallNetwork(_)
-            | Resource::PublishedPort(_)
-            | Resource::Hairpin(_)
-            | Resource::MasqueradedUdp(_)
-    )
-}
 
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::replace`].
@@ -85,7 +72,7 @@ impl Worker {
             self.firewall.change(&[], &[], &[&Resource::FirewallBase])?;
         }
         for netns in &wanted.netns {
-            self.namespaces.make(&netns.path).doing(|| format!("making {}", netns.told()))?;
+            self.namespaces.make(&netns.path).doing(|| format!("making {netns}"))?;
         }
         for (before, _) in &wanted.moved {
             let errors = self.remove_at_once(before);
@@ -113,11 +100,11 @@ impl Worker {
     }
 
     fn change_firewall(&mut self, difference: &Difference<'_>) -> Result<()> {
-        let removed: Vec<&Resource> = difference.removed.iter().copied().filter(|it| is_firewall(it)).collect();
-        let changed: Vec<_> = difference.changed.iter().copied().filter(|(_, it)| is_firewall(it)).collect();
+        let removed: Vec<&Resource> = difference.removed.iter().copied().filter(|it| it.is_firewall()).collect();
+        let changed: Vec<_> = difference.changed.iter().copied().filter(|(_, it)| it.is_firewall()).collect();
         let made_before = |it: &Resource| matches!(it, Resource::FirewallBase);
         let added: Vec<&Resource> =
-            difference.added.iter().copied().filter(|it| is_firewall(it) && !made_before(it)).collect();
+            difference.added.iter().copied().filter(|it| it.is_firewall() && !made_before(it)).collect();
         match removed.is_empty() && changed.is_empty() && added.is_empty() {
             true => Ok(()),
             false => self.firewall.change(&removed, &changed, &added),
@@ -149,7 +136,7 @@ impl Worker {
             errors.extend(self.withdraw(namespace, outgoing));
         }
         for netns in &going.netns {
-            let removed = self.namespaces.remove(&netns.path).doing(|| format!("removing {}", netns.told()));
+            let removed = self.namespaces.remove(&netns.path).doing(|| format!("removing {netns}"));
             errors.extend(removed.err());
         }
         errors

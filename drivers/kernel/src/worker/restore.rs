@@ -4,18 +4,17 @@ use trestle_core::resource::Resource;
 use trestle_core::{Error, Plan, Result};
 
 use super::Worker;
-use super::replace::is_firewall;
 
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::restore`]. The firewall goes first: what it lets through is what stood
     /// before a restart too, and what it guards must not stand open while the links are made.
     pub(crate) fn restore(&mut self, plans: &[Plan]) -> Vec<Result<()>> {
-        let firewall: Vec<&Resource> = plans.iter().flat_map(Plan::resources).filter(|it| is_firewall(it)).collect();
+        let firewall: Vec<&Resource> = plans.iter().flat_map(Plan::resources).filter(|it| it.is_firewall()).collect();
         let doors = self.firewall.restore(&firewall);
         let results = plans.iter().map(|plan| {
             let links = self.restore_links(plan);
             match &doors {
-                Err(error) if plan.resources().iter().any(is_firewall) => links.and(Err(again(error))),
+                Err(error) if plan.resources().iter().any(Resource::is_firewall) => links.and(Err(again(error))),
                 _ => links,
             }
         });
@@ -30,7 +29,7 @@ impl Worker {
                 self.ports.hold_or_remember(port);
             }
         }
-        let links: Plan = plan.resources().iter().filter(|it| !is_firewall(it)).cloned().collect();
+        let links: Plan = plan.resources().iter().filter(|it| !it.is_firewall()).cloned().collect();
         self.set_up(&Plan::new().difference(&links), &links)
     }
 }

@@ -1,22 +1,23 @@
 //! Batches of requests that each know what they are for, so that a refusal tells it.
 
+use std::fmt::Display;
+
 use trestle_core::error::Error;
 use trestle_core::{Doing, Result};
 
 use crate::netlink::{Answer, Refusal, Request, Socket};
-use crate::told::Told;
 
 /// One request, and for what it is.
 pub(super) struct Step<'a> {
     request: Request,
     verb: &'static str,
-    of: &'a dyn Told,
+    of: &'a dyn Display,
     tolerated: &'static [i32],
 }
 
 impl<'a> Step<'a> {
     /// `verb` as in "making", of what it is made.
-    pub(super) fn new(request: Request, verb: &'static str, of: &'a dyn Told) -> Self {
+    pub(super) fn new(request: Request, verb: &'static str, of: &'a dyn Display) -> Self {
         Self { request, verb, of, tolerated: &[] }
     }
 
@@ -27,7 +28,7 @@ impl<'a> Step<'a> {
     }
 
     fn error(&self, refusal: &Refusal) -> Error {
-        refusal.error(self.request.message()).doing(format!("{} {}", self.verb, self.of.told()))
+        refusal.error(self.request.message()).doing(format!("{} {}", self.verb, self.of))
     }
 
     fn fails(&self, answer: &Answer) -> Option<Error> {
@@ -67,5 +68,5 @@ fn take(socket: &mut Socket, steps: &[Step<'_>]) -> Result<Vec<Answer>> {
         return Ok(Vec::new());
     }
     let requests: Vec<&Request> = steps.iter().map(|step| &step.request).collect();
-    socket.batch(&requests).doing(|| format!("{} {}", steps[0].verb, steps[0].of.told()))
+    socket.batch(&requests).doing(|| format!("{} {}", steps[0].verb, steps[0].of))
 }

@@ -8,14 +8,13 @@ use trestle_core::resource::Resource;
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
-use super::replace::is_firewall;
 use crate::netlink::message;
 
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::sweep`]. Links are cut off here and deleted by the reaper, as always.
     pub(crate) fn sweep(&mut self, keep: &[Plan]) -> Result<Vec<String>> {
         let kept: Vec<&Resource> = keep.iter().flat_map(Plan::resources).collect();
-        let firewall: Vec<&Resource> = kept.iter().copied().filter(|it| is_firewall(it)).collect();
+        let firewall: Vec<&Resource> = kept.iter().copied().filter(|it| it.is_firewall()).collect();
         let (mut swept, mut errors) = (Vec::new(), Vec::new());
         match self.sweep_firewall(&firewall) {
             Ok(told) => swept.extend(told),

@@ -9,13 +9,11 @@ use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
 use super::links::are_paired;
-use super::replace::is_firewall;
 use crate::mark::{Instance, PROTOCOL};
 use crate::namespace;
 use crate::netlink::observed::{SeenAddress, SeenRoute, SeenRule};
 use crate::netlink::{Link, Socket, message};
 use crate::sysctl;
-use crate::told::Told;
 
 /// What is in one namespace.
 struct Scene {
@@ -55,15 +53,15 @@ impl Worker {
                 | Resource::Hairpin(_)
                 | Resource::MasqueradedUdp(_) => None,
             };
-            drifts.extend(found.map(|(deviation, detail)| Drift { resource: resource.told(), deviation, detail }));
+            drifts.extend(found.map(|(deviation, detail)| Drift { resource: resource.to_string(), deviation, detail }));
         }
-        let firewall: Vec<&Resource> = plan.resources().iter().filter(|it| is_firewall(it)).collect();
+        let firewall: Vec<&Resource> = plan.resources().iter().filter(|it| it.is_firewall()).collect();
         if !firewall.is_empty() {
             drifts.extend(self.firewall.verify(&firewall)?);
         }
         if plan.resources().contains(&Resource::FirewallBase) {
             let rivals = self.firewall.foreign_drops()?;
-            let resource = || Resource::FirewallBase.told();
+            let resource = || Resource::FirewallBase.to_string();
             drifts.extend(rivals.into_iter().map(|detail| Drift {
                 resource: resource(),
                 deviation: Deviation::Obstructed,
