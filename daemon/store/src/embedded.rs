@@ -1,5 +1,6 @@
 //! The store that lives in this process.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
@@ -8,9 +9,11 @@ use tokio::sync::oneshot;
 use trestle_core::error::{Doing, Error, Result};
 use trestle_core::store::{Change, Key, Record, Revision, Store};
 
+use crate::desk::{self, Desk, Errand, Handed, gone};
 use crate::options::Options;
-use crate::pair::{Found, Pair, RuntimeFile};
-use crate::writer::{self, Commit, Job, Step, Writer};
+use crate::pair::{Found, Pair};
+use crate::runtime_file::RuntimeFile;
+use crate::writer::{Step, Writer};
 
 /// Keeps records in two files, for this process alone.
 ///
@@ -18,9 +21,10 @@ use crate::writer::{self, Commit, Job, Step, Writer};
 #[derive(Debug)]
 pub struct EmbeddedStore {
     found: Found,
+    desk: Arc<Desk>,
     /// `None` only while it is being dropped.
-    jobs: Option<Sender<Job>>,
-    writer: Option<JoinHandle<()>>,
+    errands: Option<Sender<Errand>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl EmbeddedStore {
@@ -28,27 +32,29 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// `Conflict` if another process has it, `Unsupported` if a newer version wrote it, `Internal` if the durable file
-    /// can't be read: it is left as it is, and the text says what to do.
+    /// can't be read, or the runtime file of this life of the kernel's state: all is left as it is, and the text says
+    /// what to do.
     pub async fn open(options: Options) -> Result<Self> {
         Self::open_with(move || Pair::open(&options)).await
     }
 
     pub(crate) async fn open_with(open: impl FnOnce() -> Result<(Pair, Found)> + Send + 'static) -> Result<Self> {
         let (opened, outcome) = oneshot::channel();
-        let (jobs, waiting) = mpsc::channel();
+        let (errands, received) = mpsc::channel();
         let work = move || match open().and_then(|(pair, found)| Ok((Writer::new(pair)?, found))) {
-            Err(cause) => writer::answer(opened, Err(cause)),
+            Err(cause) => desk::answer(opened, Err(cause)),
             Ok((writer, found)) => {
-                writer::answer(opened, Ok(found));
-                writer.run(&waiting);
+                let desk = Arc::new(Desk::new(writer));
+                desk::answer(opened, Ok((Arc::clone(&desk), found)));
+                desk.work(&received);
             }
         };
-        let writer = thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("trestle-store".into())
             .spawn(work)
             .map_err(|cause| Error::internal(format!("starting the store's thread: {cause}")))?;
-        let found = outcome.await.map_err(|_| gone()).flatten().doing(|| "opening the store")?;
-        Ok(Self { found, jobs: Some(jobs), writer: Some(writer) })
+        let (desk, found) = outcome.await.map_err(|_| gone()).flatten().doing(|| "opening the store")?;
+        Ok(Self { found, desk, errands: Some(errands), thread: Some(thread) })
     }
 
     /// The installation's number: drawn when the durable file was begun, and the same as long as that lives.
@@ -64,14 +70,11 @@ impl EmbeddedStore {
     /// Whether attachments of before were thrown away: what they put into the kernel, if it is still there, is in no
     /// record.
     pub fn discarded(&self) -> bool {
-        matches!(self.found.runtime, RuntimeFile::Outlived | RuntimeFile::SetAside(_))
+        self.found.runtime == RuntimeFile::Outlived
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T>>) -> Job) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        let jobs = self.jobs.as_ref().ok_or_else(gone)?;
-        jobs.send(job(reply)).map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
+    fn errands(&self) -> Result<&Sender<Errand>> {
+        self.errands.as_ref().ok_or_else(gone)
     }
 }
 
@@ -79,25 +82,24 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     /// An expected revision of 0 says that there is no such record.
     async fn commit(&self, changes: &[Change], expected: &[(Key, Revision)]) -> Result<Revision> {
-        let changes = changes.iter().map(Step::of).collect::<Result<_>>()?;
-        let expected = expected.to_vec();
-        self.ask(|reply| Job::Commit(Commit { changes, expected, reply })).await
+        let steps = changes.iter().map(Step::of).collect::<Result<_>>()?;
+        match self.desk.commit(steps, expected, self.errands()?)? {
+            Handed::Made(revision) => Ok(revision),
+            Handed::Waits(answer) => answer.await.map_err(|_| gone())?,
+        }
     }
 
     async fn load(&self) -> Result<Vec<(Record, Revision)>> {
-        self.ask(Job::Load).await
+        let answer = self.desk.load(self.errands()?)?;
+        answer.await.map_err(|_| gone())?
     }
 }
 
 impl Drop for EmbeddedStore {
     fn drop(&mut self) {
-        self.jobs = None;
-        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+        self.errands = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the store's thread panicked");
         }
     }
-}
-
-fn gone() -> Error {
-    Error::unavailable("the store's thread is gone; restart the daemon")
 }

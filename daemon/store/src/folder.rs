@@ -13,25 +13,26 @@ use trestle_core::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Folder {
     path: PathBuf,
+    file_name: &'static str,
     handle: OwnedFd,
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and takes it.
+    /// Makes the folder if it is not there, and takes it, and what is kept in the file of that name.
     ///
     /// # Errors
     /// `Conflict` if another process has it.
-    pub(crate) fn take(path: &Path) -> Result<Self> {
+    pub(crate) fn take(path: &Path, file_name: &'static str) -> Result<Self> {
         let unusable = |cause: io::Error| Error::internal(format!("{} can't be used: {cause}", path.display()));
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(unusable)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = rustix::fs::open(path, flags, Mode::empty()).map_err(|cause| unusable(cause.into()))?;
         match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), handle }),
+            Ok(()) => Ok(Self { path: path.to_owned(), file_name, handle }),
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let holder = holder(path).map(|pid| format!("process {pid}"));
                 let holder = holder.unwrap_or_else(|| "another process".into());
-                let file = path.join(FILE_NAME);
+                let file = path.join(file_name);
                 Err(Error::conflict(format!("{} is in use by {holder}; stop it first", file.display())))
             }
             Err(cause) => Err(unusable(cause.into())),
@@ -40,7 +41,7 @@ impl Folder {
 
     /// The file that records are kept in.
     pub(crate) fn file(&self) -> PathBuf {
-        self.path.join(FILE_NAME)
+        self.path.join(self.file_name)
     }
 
     /// Makes renamings in it survive the machine.
@@ -57,8 +58,6 @@ impl Drop for Folder {
         }
     }
 }
-
-const FILE_NAME: &str = "trestle.redb";
 
 /// The process that holds the lock of a folder, if the kernel tells: lines of `/proc/locks` are
 /// `1: FLOCK  ADVISORY  WRITE 708 00:13:1234 0 EOF`.
@@ -81,11 +80,11 @@ mod tests {
     #[test]
     fn a_folder_is_free_at_once_although_a_child_of_ours_has_inherited_it() {
         let place = tempfile::tempdir().unwrap();
-        let folder = Folder::take(place.path()).unwrap();
+        let folder = Folder::take(place.path(), "file").unwrap();
         // What a child has between its fork and its exec, which closes it.
         let inherited = folder.handle.try_clone().unwrap();
         drop(folder);
-        Folder::take(place.path()).unwrap();
+        Folder::take(place.path(), "file").unwrap();
         drop(inherited);
     }
 }

@@ -36,17 +36,20 @@
 
 #![forbid(unsafe_code)]
 
-mod backend;
 #[cfg(test)]
 mod crash;
+mod desk;
 mod embedded;
 mod envelope;
 mod folder;
+mod frame;
+mod journal;
 mod options;
 mod pair;
 mod record_file;
+mod runtime_file;
 mod writer;
 
 pub use embedded::EmbeddedStore;
 pub use options::{Options, Stamp};
-pub use pair::RuntimeFile;
+pub use runtime_file::RuntimeFile;

@@ -1,4 +1,4 @@
-//! One file of records.
+//! The durable file.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -13,8 +13,6 @@ use redb::{
 };
 use trestle_core::error::{Error, Result};
 use trestle_core::store::Revision;
-
-use crate::backend::Unsynced;
 
 /// Sealed records by place, and among them what is to be known of the file itself. One table for both, because each
 /// table that a commit touches costs it pages.
@@ -32,29 +30,19 @@ const CACHE: usize = 16 << 20;
 /// What shall stand where; `None` is nothing.
 pub(crate) type Rows = BTreeMap<String, Option<String>>;
 
-/// How long what was written shall live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lifetime {
-    /// It outlives the machine.
-    Durable,
-    /// It outlives this process.
-    Runtime,
-}
-
-/// One file of records, open for this process alone.
+/// A file of records that outlive the machine, open for this process alone.
 #[derive(Debug)]
 pub(crate) struct RecordFile {
     path: PathBuf,
-    lifetime: Lifetime,
     /// `None` after an error, until it could be opened again.
     database: Option<Database>,
 }
 
 impl RecordFile {
     /// Opens the file, and begins it if it is not there. Every page is checked, so that no later read finds damage.
-    pub(crate) fn open(path: &Path, lifetime: Lifetime) -> Result<Self> {
-        let database = open_database(path, lifetime)?;
-        Ok(Self { path: path.to_owned(), lifetime, database: Some(database) })
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let database = open_database(path)?;
+        Ok(Self { path: path.to_owned(), database: Some(database) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -88,43 +76,35 @@ impl RecordFile {
         }
     }
 
-    /// Writes all or nothing, and answers with what stood there before.
+    /// Writes all or nothing.
     ///
     /// After an error nothing has changed, if the file is still [open](Self::is_open); else only opening it again can
     /// tell.
-    pub(crate) fn write(&mut self, mut rows: Rows, revision: Revision) -> Result<Rows> {
+    pub(crate) fn write(&mut self, mut rows: Rows, revision: Revision) -> Result<()> {
         rows.insert(REVISION.into(), Some(revision.0.to_string()));
-        let mut before = Rows::new();
-        let Err(cause) = self.transact(&rows, &mut before) else {
-            return Ok(before);
+        let Err(cause) = self.transact(&rows) else {
+            return Ok(());
         };
         // redb refuses all further work after a failure. What the file says now is what came of it.
         self.database = None;
-        self.database = Some(open_database(&self.path, self.lifetime)?);
+        self.database = Some(open_database(&self.path)?);
         if self.revision()? == revision {
             tracing::warn!(file = %self.path.display(), %cause, "a commit was told to have failed, and stands");
-            return Ok(before);
+            return Ok(());
         }
         Err(cause)
     }
 
-    /// Empties the file, but for what is to be known of it.
-    pub(crate) fn begin_anew(&mut self, about: Rows) -> Result<()> {
-        let gone = self.rows()?.into_iter().map(|(place, _)| (place, None));
-        self.write(gone.chain(about).collect(), Revision(0)).map(drop)
-    }
-
-    fn transact(&self, rows: &Rows, before: &mut Rows) -> Result<()> {
+    fn transact(&self, rows: &Rows) -> Result<()> {
         let transaction = self.database()?.begin_write().map_err(|cause| self.failed(cause))?;
         {
             let mut table = transaction.open_table(ROWS).map_err(|cause| self.failed(cause))?;
             for (place, value) in rows {
-                let old = match value {
+                let before = match value {
                     Some(value) => table.insert(place.as_str(), value.as_str()),
                     None => table.remove(place.as_str()),
                 };
-                let old = old.map_err(|cause| self.failed(cause))?.map(|guard| guard.value().to_owned());
-                before.insert(place.clone(), old);
+                before.map_err(|cause| self.failed(cause))?;
             }
         }
         transaction.commit().map_err(|cause| self.failed(cause))
@@ -163,11 +143,11 @@ impl RecordFile {
     }
 }
 
-fn open_database(path: &Path, lifetime: Lifetime) -> Result<Database> {
+fn open_database(path: &Path) -> Result<Database> {
     let unusable = |cause: &dyn std::fmt::Display| Error::internal(format!("{}: {cause}", path.display()));
     let file = open_file(path).map_err(|cause| unusable(&cause))?;
     // Damage that redb does not expect makes it panic.
-    match catch_unwind(AssertUnwindSafe(|| check_and_open(file, lifetime))) {
+    match catch_unwind(AssertUnwindSafe(|| check_and_open(file))) {
         Ok(opened) => opened.map_err(|cause| unusable(&cause)),
         Err(_) => Err(unusable(&"it is damaged")),
     }
@@ -177,11 +157,8 @@ fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn check_and_open(file: File, lifetime: Lifetime) -> Result<Database, DatabaseError> {
+fn check_and_open(file: File) -> Result<Database, DatabaseError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-    match lifetime {
-        Lifetime::Durable => builder.create_with_backend(FileBackend::new(file)?),
-        Lifetime::Runtime => builder.create_with_backend(Unsynced(file)),
-    }
+    builder.create_with_backend(FileBackend::new(file)?)
 }

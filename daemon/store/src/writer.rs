@@ -1,49 +1,43 @@
-//! Who writes: one thread, which makes one transaction of all commits that wait.
+//! What stands, and what commits make of it: one transaction of all that wait.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::mpsc::Receiver;
+use std::sync::Arc;
 
-use tokio::sync::oneshot;
-use trestle_core::error::{Error, Result};
+use trestle_core::error::{Doing, Error, Result};
 use trestle_core::store::{Change, Key, Record, Revision};
 
+use crate::desk::{Commit, answer};
 use crate::envelope;
 use crate::pair::Pair;
 use crate::record_file::Rows;
 
-/// The most commits that one transaction takes.
-const GROUP: usize = 64;
-
-/// What the writer is asked for.
-pub(crate) enum Job {
-    Commit(Commit),
-    Load(oneshot::Sender<Result<Vec<(Record, Revision)>>>),
-}
-
-/// A commit that waits.
-pub(crate) struct Commit {
-    pub(crate) changes: Vec<Step>,
-    pub(crate) expected: Vec<(Key, Revision)>,
-    pub(crate) reply: oneshot::Sender<Result<Revision>>,
-}
-
-/// A change as text, made before it comes to the writer.
+/// A change, made ready before it comes to the writer.
+#[derive(Debug)]
 pub(crate) enum Step {
-    Put { key: Key, whole: String, durable: Option<String> },
+    Put { key: Key, whole: String, durable: Durable },
     Remove(Key),
+}
+
+/// The durable part of a record.
+#[derive(Debug)]
+pub(crate) enum Durable {
+    Nothing,
+    Whole(Arc<Record>),
+    Part(Arc<Record>),
 }
 
 /// What stands of a record.
 #[derive(Clone, Debug)]
 struct Standing {
     revision: Revision,
-    /// The text in the durable file.
-    durable: Option<String>,
+    /// What is in the durable file.
+    durable: Option<Arc<Record>>,
     /// Whether it is in the runtime file.
     runtime: bool,
 }
 
 /// Writes, and knows what stands.
+#[derive(Debug)]
 pub(crate) struct Writer {
     pair: Pair,
     standing: HashMap<Key, Standing>,
@@ -53,8 +47,14 @@ pub(crate) struct Writer {
 /// Commits on their way into one transaction.
 struct Group<'a> {
     standing: &'a HashMap<Key, Standing>,
-    /// What will stand; `None` is nothing.
-    next: HashMap<Key, Option<Standing>>,
+    next: Next,
+}
+
+/// What will stand once it is written.
+#[derive(Default)]
+struct Next {
+    /// `None` is nothing.
+    standing: HashMap<Key, Option<Standing>>,
     durable: Rows,
     runtime: Rows,
     revision: Revision,
@@ -65,7 +65,11 @@ impl Step {
         match change {
             Change::Remove(key) => Ok(Self::Remove(*key)),
             Change::Put(record) => {
-                let durable = record.durable().as_ref().map(envelope::text).transpose()?;
+                let durable = match record.durable() {
+                    None => Durable::Nothing,
+                    Some(durable) if durable == *record => Durable::Whole(Arc::new(durable)),
+                    Some(durable) => Durable::Part(Arc::new(durable)),
+                };
                 Ok(Self::Put { key: record.key(), whole: envelope::text(record)?, durable })
             }
         }
@@ -78,11 +82,11 @@ impl Writer {
         let mut standing = HashMap::new();
         for (place, sealed) in pair.durable()? {
             let (record, revision) = envelope::open(&place, &sealed)?;
-            let durable = Some(envelope::text(&record)?);
-            standing.insert(record.key(), Standing { revision, durable, runtime: false });
+            let key = record.key();
+            standing.insert(key, Standing { revision, durable: Some(Arc::new(record)), runtime: false });
         }
-        for (place, sealed) in pair.runtime()? {
-            let (record, revision) = envelope::open(&place, &sealed)?;
+        for (place, sealed) in pair.runtime() {
+            let (record, revision) = envelope::open(place, sealed)?;
             let beneath = standing.remove(&record.key());
             let revision = beneath.as_ref().map_or(revision, |beneath| revision.max(beneath.revision));
             let durable = beneath.and_then(|beneath| beneath.durable);
@@ -91,60 +95,61 @@ impl Writer {
         Ok(Self { pair, standing, revision })
     }
 
-    /// Works until nobody can ask any more.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(first) = jobs.recv() {
-            let mut commits = Vec::new();
-            for job in std::iter::once(first).chain(jobs.try_iter().take(GROUP - 1)) {
-                match job {
-                    Job::Commit(commit) => commits.push(commit),
-                    Job::Load(reply) => {
-                        self.commit(std::mem::take(&mut commits));
-                        answer(reply, self.load());
-                    }
-                }
-            }
-            self.commit(commits);
+    /// Makes the commit if it leaves the durable file alone; `None` if not.
+    pub(crate) fn commit_at_once(&mut self, steps: &[Step], expected: &[(Key, Revision)]) -> Option<Result<Revision>> {
+        let mut group = self.group();
+        let taken = group.take(steps, expected);
+        let next = group.next;
+        if !next.durable.is_empty() {
+            return None;
         }
+        Some(taken.and_then(|revision| self.write(next).doing(|| "storing").map(|()| revision)))
     }
 
-    fn commit(&mut self, commits: Vec<Commit>) {
-        let mut group = Group {
-            standing: &self.standing,
-            next: HashMap::new(),
-            durable: Rows::new(),
-            runtime: Rows::new(),
-            revision: self.revision,
-        };
-        let answers: Vec<_> =
-            commits.into_iter().map(|commit| (group.take(&commit.changes, &commit.expected), commit.reply)).collect();
-        let Group { next, durable, runtime, revision, .. } = group;
-        let written = self.pair.write(durable, runtime, revision);
-        // A failed one may have left its revision in a file; it is never used again.
-        self.revision = revision;
-        if written.is_ok() {
-            for (key, standing) in next {
-                match standing {
-                    Some(standing) => self.standing.insert(key, standing),
-                    None => self.standing.remove(&key),
-                };
-            }
+    /// Makes all of them that can be made as one.
+    pub(crate) fn commit(&mut self, commits: Vec<Commit>) {
+        if commits.is_empty() {
+            return;
         }
+        let mut group = self.group();
+        let answers: Vec<_> =
+            commits.into_iter().map(|commit| (group.take(&commit.steps, &commit.expected), commit.reply)).collect();
+        let next = group.next;
+        let written = self.write(next);
         for (taken, reply) in answers {
             let failed = |cause: &Error| Error::new(cause.kind(), cause.to_string()).doing("storing");
             answer(reply, taken.and_then(|revision| written.as_ref().map(|()| revision).map_err(failed)));
         }
     }
 
-    fn load(&self) -> Result<Vec<(Record, Revision)>> {
+    /// Every record with its revision.
+    pub(crate) fn load(&self) -> Result<Vec<(Record, Revision)>> {
         let mut sealed: BTreeMap<String, String> = self.pair.durable()?.into_iter().collect();
-        sealed.extend(self.pair.runtime()?);
+        sealed.extend(self.pair.runtime().clone());
         let records = sealed.iter().map(|(place, sealed)| {
             let (record, revision) = envelope::open(place, sealed)?;
             let revision = self.standing.get(&record.key()).map_or(revision, |standing| standing.revision);
             Ok((record, revision))
         });
         records.collect()
+    }
+
+    fn group(&self) -> Group<'_> {
+        Group { standing: &self.standing, next: Next { revision: self.revision, ..Next::default() } }
+    }
+
+    fn write(&mut self, next: Next) -> Result<()> {
+        let Next { standing, durable, runtime, revision } = next;
+        // A failed one may have left its revision in a file; it is never used again.
+        self.revision = revision;
+        self.pair.write(durable, runtime, revision)?;
+        for (key, standing) in standing {
+            match standing {
+                Some(standing) => self.standing.insert(key, standing),
+                None => self.standing.remove(&key),
+            };
+        }
+        Ok(())
     }
 }
 
@@ -161,32 +166,43 @@ impl Group<'_> {
                 )));
             }
         }
-        self.revision.0 += 1;
+        self.next.revision.0 += 1;
         for step in steps {
             match step {
-                Step::Put { key, whole, durable } => self.put(*key, whole, durable.as_ref()),
+                Step::Put { key, whole, durable } => self.put(*key, whole, durable),
                 Step::Remove(key) => self.remove(*key),
             }
         }
-        Ok(self.revision)
+        Ok(self.next.revision)
     }
 
-    fn put(&mut self, key: Key, whole: &String, durable: Option<&String>) {
+    fn put(&mut self, key: Key, whole: &str, durable: &Durable) {
+        let revision = self.next.revision;
         let (stood_durable, stood_runtime) =
             self.stands(key).map_or((None, false), |standing| (standing.durable.clone(), standing.runtime));
         let place = envelope::place(key);
+        let sealed = envelope::seal(whole, revision);
+        let (durable, runtime) = match durable {
+            Durable::Nothing => (None, true),
+            Durable::Whole(record) => (Some(record), false),
+            Durable::Part(record) => (Some(record), true),
+        };
+        self.next.standing.insert(key, Some(Standing { revision, durable: durable.cloned(), runtime }));
         if durable != stood_durable.as_ref() {
-            let sealed = durable.map(|text| envelope::seal(text, self.revision));
-            self.durable.insert(place.clone(), sealed);
+            let sealed = durable.map(|record| match runtime {
+                true => {
+                    let part = envelope::text(record).expect("the whole has a JSON form, so its part has one");
+                    envelope::seal(&part, revision)
+                }
+                false => sealed.clone(),
+            });
+            self.next.durable.insert(place.clone(), sealed);
         }
-        let runtime = durable != Some(whole);
         if runtime {
-            self.runtime.insert(place, Some(envelope::seal(whole, self.revision)));
+            self.next.runtime.insert(place, Some(sealed));
         } else if stood_runtime {
-            self.runtime.insert(place, None);
+            self.next.runtime.insert(place, None);
         }
-        let standing = Standing { revision: self.revision, durable: durable.cloned(), runtime };
-        self.next.insert(key, Some(standing));
     }
 
     fn remove(&mut self, key: Key) {
@@ -195,22 +211,15 @@ impl Group<'_> {
         };
         let place = envelope::place(key);
         if durable {
-            self.durable.insert(place.clone(), None);
+            self.next.durable.insert(place.clone(), None);
         }
         if runtime {
-            self.runtime.insert(place, None);
+            self.next.runtime.insert(place, None);
         }
-        self.next.insert(key, None);
+        self.next.standing.insert(key, None);
     }
 
     fn stands(&self, key: Key) -> Option<&Standing> {
-        self.next.get(&key).map_or_else(|| self.standing.get(&key), Option::as_ref)
-    }
-}
-
-/// Answers, if anybody still waits: whoever went away did not take his commit back.
-pub(crate) fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
-    if reply.send(answer).is_err() {
-        tracing::debug!("nobody waits for the store's answer");
+        self.next.standing.get(&key).map_or_else(|| self.standing.get(&key), Option::as_ref)
     }
 }

@@ -5,6 +5,7 @@
 mod records;
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use records::*;
@@ -29,7 +30,11 @@ impl Place {
     }
 
     fn runtime(&self) -> PathBuf {
-        self.0.path().join("run/trestle.redb")
+        self.0.path().join("run/trestle.journal")
+    }
+
+    fn stamp(&self) -> PathBuf {
+        self.0.path().join("run/trestle.stamp")
     }
 
     fn options(&self, boot: &str, netns_cookie: u64) -> Options {
@@ -62,6 +67,32 @@ fn edit(file: &Path, place: &str, value: &str) {
     let transaction = database.begin_write().unwrap();
     transaction.open_table(ROWS).unwrap().insert(place, value).unwrap();
     transaction.commit().unwrap();
+}
+
+/// Where the frames of a journal stand.
+fn frames(bytes: &[u8]) -> Vec<Range<usize>> {
+    let mut frames = Vec::new();
+    let mut start = b"trestle journal\n".len();
+    while start < bytes.len() {
+        let length = u32::from_le_bytes(bytes[start..start + 4].try_into().unwrap()) as usize;
+        frames.push(start..start + 12 + length);
+        start += 12 + length;
+    }
+    frames
+}
+
+/// Replaces a text by one of the same length, in the frame of that number.
+fn edit_frame(file: &Path, number: usize, from: &str, to: &str) {
+    let mut bytes = fs::read(file).unwrap();
+    let Range { start, end } = frames(&bytes)[number];
+    let text = String::from_utf8(bytes[start + 12..end].to_vec()).unwrap();
+    assert!(text.contains(from), "{text}");
+    bytes[start + 12..end].copy_from_slice(text.replace(from, to).as_bytes());
+    let sum = crc32fast::hash(&bytes[start + 12..end]);
+    bytes[start + 4..start + 8].copy_from_slice(&sum.to_le_bytes());
+    let own = crc32fast::hash(&bytes[start..start + 8]);
+    bytes[start + 8..start + 12].copy_from_slice(&own.to_le_bytes());
+    fs::write(file, bytes).unwrap();
 }
 
 #[tokio::test]
@@ -225,47 +256,199 @@ async fn what_a_newer_version_wrote_is_refused_and_left_alone() {
         let record = if runtime { sandbox(5, 1) } else { network(5, 1) };
         commit(&place.open().await, &[&record]).await;
         let file = if runtime { place.runtime() } else { place.durable() };
-        match whole {
-            true => edit(&file, "about/schema", "2"),
-            false => edit(&file, "sandbox/1", r#"{"schema":2,"shape":"unheard of"}"#),
+        match (runtime, whole) {
+            (false, true) => edit(&file, "about/schema", "2"),
+            (false, false) => edit(&file, "sandbox/1", r#"{"schema":2,"shape":"unheard of"}"#),
+            (true, whole) => edit_frame(&file, usize::from(!whole), r#""schema":1"#, r#""schema":2"#),
         }
+        let before = fs::read(&file).unwrap();
         let error = EmbeddedStore::open(place.options("boot", 1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains("was written by a newer Trestle (schema 2"), "{error}");
         assert!(error.to_string().contains(&file.display().to_string()), "{error}");
-        assert!(holds(&file, &format!("{}/{}", if runtime { "sandbox" } else { "network" }, id(5))));
+        match runtime {
+            true => assert!(fs::read(&file).unwrap() == before),
+            false => assert!(holds(&file, &format!("network/{}", id(5)))),
+        }
     }
 }
 
 #[tokio::test]
-async fn a_damaged_runtime_file_is_set_aside_and_begun_anew() {
-    let whole = {
-        let place = Place::new();
-        commit(&place.open().await, &[&sandbox(5, 200)]).await;
-        fs::read(place.runtime()).unwrap()
+async fn a_journal_of_a_newer_format_is_refused() {
+    let place = Place::new();
+    commit(&place.open().await, &[&sandbox(5, 1)]).await;
+    edit_frame(&place.runtime(), 0, r#""format":1"#, r#""format":2"#);
+    let error = EmbeddedStore::open(place.options("boot", 1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("journal format 2"), "{error}");
+}
+
+/// What a journal that is ours may have become, with what is told of it. Its three frames are the heading and two
+/// commits.
+fn damages(whole: &[u8]) -> Vec<(&'static str, Option<Vec<u8>>)> {
+    let frames = frames(whole);
+    let flipped = |at: usize| {
+        let mut bytes = whole.to_vec();
+        bytes[at] ^= 0x40;
+        Some(bytes)
     };
-    let mut damaged = vec![b"not a database".to_vec(), vec![0; 4096]];
-    damaged.extend([1, 100, 4096, 5000, whole.len() / 2, whole.len() - 1].map(|length| whole[..length].to_vec()));
-    let in_a_record = whole.windows(8).position(|bytes| bytes == b"sandbox5").unwrap();
-    damaged.extend([0, 70, 200, 4096, 8200, in_a_record].map(|start| {
-        let mut torn = whole.clone();
-        torn[start..start + 64].iter_mut().for_each(|byte| *byte ^= 0xa5);
-        torn
-    }));
-    for bytes in damaged {
-        let place = Place::new();
-        commit(&place.open().await, &[&network(1, 1), &sandbox(5, 200)]).await;
-        fs::write(place.runtime(), &bytes).unwrap();
-        let store = place.open().await;
-        assert!(store.discarded());
-        assert_eq!(loaded(&store).await, [network(1, 1)]);
-        if let RuntimeFile::SetAside(aside) = store.runtime_file() {
-            assert!(fs::exists(aside).unwrap());
-        }
-        commit(&store, &[&sandbox(6, 1)]).await;
-        drop(store);
-        assert_eq!(loaded(&place.open().await).await, [network(1, 1), sandbox(6, 1)]);
+    let mut damages = vec![
+        ("is missing", None),
+        ("is empty", Some(Vec::new())),
+        ("can't be read", Some(b"not a journal".to_vec())),
+        ("can't be read", Some(vec![0; whole.len()])),
+        ("can't be read", Some(whole[..frames[0].end - 1].to_vec())),
+        ("can't be read", flipped(0)),
+        ("can't be read", flipped(frames[0].start + 20)),
+    ];
+    // The length, the checksums and the payload of each commit.
+    for frame in &frames[1..] {
+        let places = [0, 3, 4, 8, 11, 12].map(|at| frame.start + at).into_iter().chain([frame.end - 1]);
+        damages.extend(places.map(|at| ("is damaged at byte", flipped(at))));
     }
+    damages
+}
+
+#[tokio::test]
+async fn a_runtime_file_of_ours_that_can_not_be_read_is_an_error_that_says_what_to_do_and_is_left_alone() {
+    let place = Place::new();
+    let store = place.open().await;
+    commit(&store, &[&network(1, 1), &sandbox(5, 20)]).await;
+    commit(&store, &[&sandbox(6, 20)]).await;
+    drop(store);
+    let whole = fs::read(place.runtime()).unwrap();
+    for (found, bytes) in damages(&whole) {
+        match &bytes {
+            None => fs::remove_file(place.runtime()).unwrap(),
+            Some(bytes) => fs::write(place.runtime(), bytes).unwrap(),
+        }
+        let error = EmbeddedStore::open(place.options("boot", 1)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Internal);
+        let told = error.to_string();
+        let [journal, stamp] = [place.runtime(), place.stamp()].map(|file| file.display().to_string());
+        for part in [found, "Put the file back", &format!("move {journal} and {stamp} away"), "will be removed"] {
+            assert!(told.contains(part), "{told}: {part}");
+        }
+        assert!(fs::read(place.runtime()).ok() == bytes);
+
+        // The first way out, and after a restart of the machine none is needed.
+        fs::write(place.runtime(), &whole).unwrap();
+        assert_eq!(loaded(&place.open().await).await.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn without_the_damaged_runtime_file_and_its_stamp_the_store_begins_without_attachments() {
+    let place = Place::new();
+    commit(&place.open().await, &[&network(1, 1), &sandbox(5, 20)]).await;
+    fs::write(place.runtime(), "not a journal").unwrap();
+    EmbeddedStore::open(place.options("boot", 1)).await.unwrap_err();
+    fs::remove_file(place.runtime()).unwrap();
+    fs::remove_file(place.stamp()).unwrap();
+    let store = place.open().await;
+    assert_eq!(store.runtime_file(), &RuntimeFile::New);
+    assert_eq!(loaded(&store).await, [network(1, 1)]);
+}
+
+#[tokio::test]
+async fn a_damaged_runtime_file_of_another_boot_is_discarded() {
+    let place = Place::new();
+    commit(&place.open().await, &[&network(1, 1), &sandbox(5, 20)]).await;
+    let whole = fs::read(place.runtime()).unwrap();
+    for (boot, (_, bytes)) in damages(&whole).into_iter().take(7).enumerate() {
+        match bytes {
+            None => fs::remove_file(place.runtime()).unwrap(),
+            Some(bytes) => fs::write(place.runtime(), bytes).unwrap(),
+        }
+        let store = EmbeddedStore::open(place.options(&format!("boot {boot}"), 1)).await.unwrap();
+        assert_eq!(store.runtime_file(), &RuntimeFile::Outlived);
+        assert_eq!(loaded(&store).await, [network(1, 1)]);
+    }
+}
+
+#[tokio::test]
+async fn a_journal_without_commits_is_kept_and_goes_on() {
+    let place = Place::new();
+    drop(place.open().await);
+    commit(&place.open().await, &[&sandbox(5, 20)]).await;
+    assert_eq!(loaded(&place.open().await).await, [sandbox(5, 20)]);
+}
+
+#[tokio::test]
+async fn a_lost_stamp_is_written_again() {
+    let place = Place::new();
+    commit(&place.open().await, &[&sandbox(5, 20)]).await;
+    let stamp = fs::read(place.stamp()).unwrap();
+    for lost in [true, false] {
+        match lost {
+            true => fs::remove_file(place.stamp()).unwrap(),
+            false => fs::write(place.stamp(), [0; 64]).unwrap(),
+        }
+        let store = place.open().await;
+        assert_eq!(store.runtime_file(), &RuntimeFile::Kept);
+        assert_eq!(loaded(&store).await, [sandbox(5, 20)]);
+        assert!(fs::read(place.stamp()).unwrap() == stamp);
+    }
+}
+
+#[tokio::test]
+async fn a_last_commit_that_was_cut_short_is_not_made_and_those_before_stand() {
+    let place = Place::new();
+    let store = place.open().await;
+    commit(&store, &[&sandbox(5, 2)]).await;
+    commit(&store, &[&sandbox(6, 2)]).await;
+    drop(store);
+    let whole = fs::read(place.runtime()).unwrap();
+    let last = frames(&whole)[2].clone();
+    for length in (last.start..last.end).step_by(7) {
+        fs::write(place.runtime(), &whole[..length]).unwrap();
+        let store = place.open().await;
+        assert_eq!(loaded(&store).await, [sandbox(5, 2)]);
+        commit(&store, &[&sandbox(7, 1)]).await;
+        drop(store);
+        assert_eq!(loaded(&place.open().await).await, [sandbox(5, 2), sandbox(7, 1)]);
+    }
+}
+
+#[tokio::test]
+async fn the_journal_stays_short_and_keeps_what_stands() {
+    let place = Place::new();
+    let store = place.open().await;
+    commit(&store, &[&network(1, 1), &endpoint(2, Attachment, Some(200))]).await;
+    let mut longest = 0;
+    for round in 0..400 {
+        commit(&store, &[&sandbox(5, 200), &sandbox(6, round as u8)]).await;
+        longest = longest.max(fs::metadata(place.runtime()).unwrap().len());
+    }
+    let written = 400 * serde_json::to_vec(&sandbox(5, 200)).unwrap().len() as u64;
+    assert!(written > 3 << 20 && longest < (1 << 20) + (1 << 16), "{longest} of {written}");
+    let before = store.load().await.unwrap();
+    drop(store);
+    let store = place.open().await;
+    assert_eq!(store.load().await.unwrap(), before);
+    assert_eq!(before.len(), 4);
+}
+
+#[tokio::test]
+async fn a_journal_that_can_not_be_written_anew_grows() {
+    let place = Place::new();
+    let store = place.open().await;
+    fs::create_dir(place.runtime().with_extension("journal.new")).unwrap();
+    for round in 0..400 {
+        commit(&store, &[&sandbox(5, 200), &sandbox(6, round as u8)]).await;
+    }
+    assert!(fs::metadata(place.runtime()).unwrap().len() > 3 << 20);
+    drop(store);
+    assert_eq!(loaded(&place.open().await).await, [sandbox(5, 200), sandbox(6, 143)]);
+}
+
+#[tokio::test]
+async fn what_leaves_the_durable_file_alone_stands_without_waiting() {
+    let place = Place::new();
+    let store = place.open().await;
+    let changes = [put(&sandbox(5, 1)), put(&endpoint(2, Attachment, Some(9)))];
+    let mut commit = Box::pin(store.commit(&changes, &[]));
+    assert!(std::future::poll_fn(|context| std::task::Poll::Ready(commit.as_mut().poll(context))).await.is_ready());
 }
 
 #[tokio::test]
