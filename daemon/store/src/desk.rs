@@ -20,8 +20,11 @@ const GROUP: usize = 64;
 #[derive(Debug)]
 pub(crate) enum Job {
     Commit(Commit),
-    Load(oneshot::Sender<Result<Vec<(Record, Revision)>>>),
+    Load(oneshot::Sender<Result<Loaded>>),
 }
+
+/// Every record with its revision.
+pub(crate) type Loaded = Vec<(Record, Revision)>;
 
 /// A commit that waits.
 #[derive(Debug)]
@@ -81,7 +84,7 @@ impl Desk {
     }
 
     /// Hands it to the thread, because it reads the durable file.
-    pub(crate) fn load(&self, thread: &Sender<Errand>) -> Result<oneshot::Receiver<Result<Vec<(Record, Revision)>>>> {
+    pub(crate) fn load(&self, thread: &Sender<Errand>) -> Result<oneshot::Receiver<Result<Loaded>>> {
         let (reply, answer) = oneshot::channel();
         let mut place = self.place()?;
         hand_on(&mut place, Job::Load(reply), thread)?;

@@ -331,7 +331,7 @@ async fn a_runtime_file_of_ours_that_can_not_be_read_is_an_error_that_says_what_
         }
         assert!(fs::read(place.runtime()).ok() == bytes);
 
-        // The first way out, and after a restart of the machine none is needed.
+        // The first way out.
         fs::write(place.runtime(), &whole).unwrap();
         assert_eq!(loaded(&place.open().await).await.len(), 3);
     }
