@@ -7,7 +7,8 @@
 //! ```
 //! The outside host sends everything that it does not know to the router: it can attack any subnet behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::thread;
@@ -70,6 +71,7 @@ impl Landscape {
         let mut request = network(name);
         wish(&mut request);
         self.front.create_network(&request).unwrap_or_else(|error| panic!("network {name}: {error}"));
+        listens(self.router.namespace());
     }
 
     /// Makes a container on a network, with published ports.
@@ -104,6 +106,7 @@ impl Landscape {
         wish(&mut request);
         let place = self.front.connect(&container.name, &request);
         let place = place.unwrap_or_else(|error| panic!("{} on {network}: {error}", container.name));
+        listens(&container.namespace);
         container.places.insert(network.into(), place);
     }
 
@@ -144,6 +147,32 @@ impl Landscape {
     #[track_caller]
     pub fn nothing_is_amiss(&self) {
         assert_eq!(self.front.verify(), Ok(Vec::new()));
+    }
+}
+
+/// Waits until a namespace can be asked for the Ethernet addresses of all its IPv6 addresses.
+///
+/// The kernel listens for such questions (RFC 4861, section 7.2) some time after it has taken an address, when a work
+/// queue gets to it. A neighbour who asked before asks again a second later; no scenario wants to wait for that.
+pub fn listens(namespace: &Namespace) {
+    let read = |file: &str| namespace.run(|| fs::read_to_string(format!("/proc/thread-self/net/{file}")));
+    let groups = || -> BTreeSet<(String, String)> {
+        let text = read("igmp6").unwrap_or_default();
+        let words = text.lines().map(|line| line.split_whitespace().skip(1).map(str::to_owned));
+        words.filter_map(|mut words| Some((words.next()?, words.next()?))).collect()
+    };
+    let wanted: Vec<(String, String)> = read("if_inet6")
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let (address, link) = (words.first()?, words.last()?);
+            Some(((*link).to_owned(), format!("ff0200000000000000000001ff{}", &address[26..])))
+        })
+        .filter(|(link, _)| link != "lo")
+        .collect();
+    while !wanted.iter().all(|group| groups().contains(group)) {
+        thread::yield_now();
     }
 }
 

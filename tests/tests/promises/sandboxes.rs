@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
-use trestle_tests::landscape::{Landscape, PROTOCOLS, ROUTER, place};
+use trestle_tests::landscape::{Landscape, PROTOCOLS, ROUTER, listens, place};
 use trestle_tests::process::Process;
 use trestle_tests::snapshot::Snapshot;
 use trestle_tests::traffic::{Protocol, Server};
@@ -41,6 +41,7 @@ fn a_namespace_that_was_given_is_used_and_left_as_it_was(land: &Landscape) {
     for netns in [NetnsRequest::Pid(process.pid()), NetnsRequest::Path(path.into())] {
         land.front.create_sandbox("given", &netns).unwrap();
         let place = land.front.connect("given", &place("front", &["8080:80"])).unwrap();
+        listens(&namespace);
         let server = Server::start(&namespace, "given", 80);
         for address in [place.v4.map(IpAddr::from), place.v6.map(IpAddr::from)].into_iter().flatten() {
             assert_eq!(client.ask(Protocol::Tcp, address, 80).by(), Some("given"), "{address}");
