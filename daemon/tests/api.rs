@@ -209,11 +209,11 @@ async fn wrong_input_is_refused_by_name_and_changes_nothing() {
         ("/sandboxes", r#"{"pid": 0}"#, 400, "pid"),
         ("/sandboxes/web/connect", r#"{"network": "back"}"#, 404, "back"),
         ("/sandboxes/web/connect", r#"{"network": "front", "ipv4": "192.0.2.1"}"#, 400, "192.0.2.1"),
-        ("/sandboxes/db/connect", r#"{"network": "front"}"#, 404, "db"),
+        ("/sandboxes/nosuch/connect", r#"{"network": "front"}"#, 404, "nosuch"),
         ("/sandboxes/web/disconnect", r#"{"network": "front"}"#, 404, "front"),
         ("/endpoints", r#"{"network": "back"}"#, 404, "back"),
-        ("/endpoints/db/publish", r#"{"ports": ["80"]}"#, 404, "db"),
-        ("/endpoints/db/join", r#"{"sandbox": ""}"#, 400, "sandbox"),
+        ("/endpoints/nosuch/publish", r#"{"ports": ["80"]}"#, 404, "nosuch"),
+        ("/endpoints/nosuch/join", r#"{"sandbox": ""}"#, 400, "sandbox"),
         ("/networks/%FF", "{}", 405, "method"),
     ] {
         let (got, _, told) = request(&daemon, "POST", &format!("/cnm/v1{path}"), JSON, body).await;
@@ -226,7 +226,7 @@ async fn wrong_input_is_refused_by_name_and_changes_nothing() {
         ("/networks/..", 404),
         ("/networks/", 404),
         ("/nothing", 404),
-        ("/endpoints/db?force=1", 404),
+        ("/endpoints/nosuch?force=1", 404),
         ("/events?subject=image", 400),
         ("/events?since=1", 400),
     ] {

@@ -208,10 +208,7 @@ impl Listener {
             if self.untold {
                 self.tell(Disturbance::Lost);
             }
-            while let Some(datagram) = self.receive() {
-                self.hear(&datagram);
-                self.received = datagram;
-            }
+            self.hear();
             loop {
                 match self.firewall.news() {
                     Ok(Some(news)) => self.tell(news),
@@ -260,21 +257,30 @@ impl Listener {
         None
     }
 
-    fn hear(&mut self, mut rest: &[u8]) {
-        while let Ok((header, payload, after)) = split(rest) {
-            if matches!(header.message_type, NEW_LINK | DELETED_LINK)
-                && let Some(link) = Link::glimpse(payload)
-            {
-                let link_now = (header.message_type == NEW_LINK).then_some(&link);
-                if !self.expected.changing().is_no_news(&link.name, link_now, self.instance) {
-                    self.look_again(&link.name);
+    /// Takes in what was told, and judges each link by the last that was told of it.
+    fn hear(&mut self) {
+        let expected = self.expected.clone();
+        // Whoever changes links of ours is done first; what he did has been told by then, the middle and the end of it.
+        let mut changing = expected.changing();
+        let mut last: BTreeMap<String, Option<Link>> = BTreeMap::new();
+        while let Some(datagram) = self.receive() {
+            let mut rest = &datagram[..];
+            while let Ok((header, payload, after)) = split(rest) {
+                if matches!(header.message_type, NEW_LINK | DELETED_LINK)
+                    && let Some(link) = Link::glimpse(payload)
+                {
+                    last.insert(link.name.clone(), (header.message_type == NEW_LINK).then_some(link));
                 }
+                rest = after;
             }
-            rest = after;
+            self.received = datagram;
         }
+        last.retain(|name, link| !changing.is_no_news(name, link.as_ref(), self.instance));
+        drop(changing);
+        last.into_keys().for_each(|name| self.look_again(&name));
     }
 
-    /// What was told may be the middle of a change of ours. Nobody changes links while we look.
+    /// What was told may be old. Nobody changes links while we look.
     fn look_again(&mut self, name: &str) {
         let expected = self.expected.clone();
         let mut expected = expected.changing();
