@@ -1,7 +1,6 @@
 //! The library as an embedder has it: a controller put together from the real parts.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::net::IpAddr;
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -204,9 +203,12 @@ fn ephemeral() -> (u16, u16) {
 struct Urandom;
 
 impl Entropy for Urandom {
-    fn fill(&self, bytes: &mut [u8]) {
-        let filled = File::open("/dev/urandom").and_then(|mut source| source.read_exact(bytes));
-        filled.expect("Linux has a source of randomness");
+    fn fill(&self, mut bytes: &mut [u8]) {
+        while !bytes.is_empty() {
+            let filled = rustix::rand::getrandom(&mut *bytes, rustix::rand::GetRandomFlags::empty());
+            let count = filled.expect("Linux has a source of randomness");
+            bytes = &mut bytes[count..];
+        }
     }
 }
 
