@@ -175,6 +175,22 @@ async fn after_a_restart_of_the_machine_explicit_endpoints_have_their_addresses_
 }
 
 #[tokio::test]
+async fn after_a_restart_a_published_port_is_still_its_endpoint_s() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    controller.connect("box", on("front", &["8080:80", "90"])).await.unwrap();
+    let controller = host.boot().await.unwrap();
+    let other = SandboxRequest { name: Some("other".try_into().unwrap()), netns: NetnsRequest::Make };
+    controller.create_sandbox(other).await.unwrap();
+    for taken in ["8080:80", "40000:80"] {
+        let refusal = controller.connect("other", on("front", &[taken])).await.unwrap_err();
+        assert!(refusal.to_string().contains("endpoint box on network front"), "{refusal}");
+    }
+    let ephemeral = controller.connect("other", on("front", &["90"])).await.unwrap();
+    assert_eq!(ephemeral.state.attachment().unwrap().ports[0].to_string(), "40001:90/tcp");
+}
+
+#[tokio::test]
 async fn what_somebody_took_away_is_repaired() {
     let mut host = Host::new();
     let controller = furnished(&mut host).await;

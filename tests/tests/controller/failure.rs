@@ -73,12 +73,27 @@ async fn strike_each_step_of_removal<P, Q>(
     P: Future<Output = Result<()>>,
     Q: Future<Output = Result<()>>,
 {
+    strike_each_step_of_removal_beside(|_| async { Ok(()) }, prepare, act, is_done).await;
+}
+
+/// The same beside something that stays.
+async fn strike_each_step_of_removal_beside<O, P, Q>(
+    furnish: impl Fn(Controller) -> O,
+    prepare: impl Fn(Controller) -> P,
+    act: impl Fn(Controller) -> Q,
+    is_done: impl Fn(&Controller) -> bool,
+) where
+    O: Future<Output = Result<()>>,
+    P: Future<Output = Result<()>>,
+    Q: Future<Output = Result<()>>,
+{
     let mut step = 0;
     loop {
         let mut struck = false;
         for blow in FAILURES {
             let mut host = Host::new();
             let controller = furnished(&mut host).await;
+            furnish(controller.clone()).await.unwrap();
             let before = host.everything();
             prepare(controller.clone()).await.unwrap();
             host.fate.strike(step, blow);
@@ -108,6 +123,21 @@ async fn failed_detach_is_finished_later() {
         |it| async move { it.connect("box", on("front", &["8080:80"])).await.map(drop) },
         |it| async move { it.disconnect("box", "front").await },
         |it| it.endpoints().iter().all(|endpoint| endpoint.state.attachment().is_none()),
+    )
+    .await;
+}
+
+/// With the endpoint goes what the sandbox's own plan held because of it: its rule, its table, its masqueraded UDP.
+#[tokio::test]
+async fn failed_detach_of_one_of_two_networks_is_finished_later() {
+    strike_each_step_of_removal_beside(
+        |it| async move {
+            it.create_network(dual_stack("back")).await?;
+            it.connect("box", on("back", &["53:53/udp"])).await.map(drop)
+        },
+        |it| async move { it.connect("box", on("front", &["54:53/udp"])).await.map(drop) },
+        |it| async move { it.disconnect("box", "front").await },
+        |it| it.endpoints().iter().filter(|endpoint| endpoint.state.attachment().is_some()).count() == 1,
     )
     .await;
 }
