@@ -86,11 +86,32 @@ pub enum SandboxState {
 }
 
 impl SandboxState {
+    /// On the way from one plan to another. What is being made stays so: after a crash it goes, and does not stay empty.
+    pub fn between(&self, from: &Plan, to: &Plan) -> Self {
+        match self {
+            Self::Creating { .. } => Self::Creating { plan: either(from, to) },
+            _ => Self::Changing { from: from.clone(), to: to.clone() },
+        }
+    }
+
+    /// At rest with a plan again, or with what there is of one that is being made.
+    pub fn at(&self, plan: Plan) -> Self {
+        match self {
+            Self::Creating { .. } => Self::Creating { plan },
+            _ => Self::Ready { plan },
+        }
+    }
+
     /// What is, or may be, in the kernel because of the sandbox itself.
     pub fn footprint(&self) -> Plan {
         match self {
             Self::Creating { plan } | Self::Ready { plan } | Self::Deleting { plan } => plan.clone(),
-            Self::Changing { from, to } => from.without([to]).then(to),
+            Self::Changing { from, to } => either(from, to),
         }
     }
+}
+
+/// What may exist on the way from one plan to another.
+fn either(from: &Plan, to: &Plan) -> Plan {
+    from.without([to]).then(to)
 }

@@ -160,6 +160,13 @@ impl Front for Daemon {
         self.namespace_file(name)
     }
 
+    fn create_attached(&self, name: &str, networks: &[&str], port: &str) -> Result<PathBuf> {
+        let mut arguments = vec!["sandbox", "create", "-p", port, name];
+        networks.iter().for_each(|network| arguments.extend(["--network", network]));
+        self.trestle(&arguments)?;
+        self.namespace_file(name)
+    }
+
     fn delete_sandbox(&self, sandbox: &str) -> Result<()> {
         self.trestle(&["sandbox", "rm", sandbox]).map(drop)
     }

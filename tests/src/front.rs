@@ -28,6 +28,9 @@ pub trait Front: Send + Sync {
     /// `trestle sandbox create`; the file of the sandbox's namespace.
     fn create_sandbox(&self, name: &str, netns: &NetnsRequest) -> Result<PathBuf>;
 
+    /// `trestle sandbox create --network`: on these networks from the start, the port published by the first.
+    fn create_attached(&self, name: &str, networks: &[&str], port: &str) -> Result<PathBuf>;
+
     /// `trestle sandbox rm`.
     fn delete_sandbox(&self, sandbox: &str) -> Result<()>;
 

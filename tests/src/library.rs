@@ -105,11 +105,16 @@ impl Front for Library {
 
     fn create_sandbox(&self, name: &str, netns: &NetnsRequest) -> Result<PathBuf> {
         let name = Some(name.try_into().map_err(|error: trestle_core::Error| error.to_string())?);
-        let sandbox = self.ask(self.controller.create_sandbox(SandboxRequest { name, netns: netns.clone() }))?;
-        Ok(match sandbox.netns {
-            SandboxNetns::Made { path } | SandboxNetns::Given { path, .. } => path,
-            SandboxNetns::Host => "/proc/thread-self/ns/net".into(),
-        })
+        let request = SandboxRequest { name, ..SandboxRequest::new(netns.clone()) };
+        Ok(namespace_file(self.ask(self.controller.create_sandbox(request))?.netns))
+    }
+
+    fn create_attached(&self, name: &str, networks: &[&str], port: &str) -> Result<PathBuf> {
+        let mut endpoints: Vec<EndpointRequest> = networks.iter().map(|it| EndpointRequest::on(*it)).collect();
+        endpoints[0].ports.push(port.parse().map_err(|error: trestle_core::Error| error.to_string())?);
+        let name = Some(name.try_into().map_err(|error: trestle_core::Error| error.to_string())?);
+        let request = SandboxRequest { name, endpoints, ..SandboxRequest::new(NetnsRequest::Make) };
+        Ok(namespace_file(self.ask(self.controller.create_sandbox(request))?.netns))
     }
 
     fn delete_sandbox(&self, sandbox: &str) -> Result<()> {
@@ -155,6 +160,13 @@ impl Front for Library {
             .collect();
         names.sort();
         Ok(names)
+    }
+}
+
+fn namespace_file(netns: SandboxNetns) -> PathBuf {
+    match netns {
+        SandboxNetns::Made { path } | SandboxNetns::Given { path, .. } => path,
+        SandboxNetns::Host => "/proc/thread-self/ns/net".into(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::request::EndpointRequest;
 use super::sandbox_plan::{FIRST_TABLE, Member, sandbox_plan, together};
 use crate::driver::{Driver, InterfaceName, Ports, Slot};
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Lifetime, Plans};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::event::{Action, Subject};
 use crate::id::{EndpointId, SandboxId};
 use crate::kernel::is_port_taken;
@@ -24,6 +24,19 @@ use crate::store::{Change, Record};
 
 /// How many ports are tried at most when the host turns out to have given them to other programs.
 const MOST_REFUSED: usize = 256;
+
+/// The sandbox that an endpoint enters.
+pub(super) enum Door<'a> {
+    /// It is there, and ready.
+    Standing,
+    /// It is being made: stored with its first endpoint, ready with its last.
+    HalfMade {
+        /// What it is before anything of it is stored.
+        sandbox: &'a Sandbox,
+        /// Whether it is whole then.
+        last: bool,
+    },
+}
 
 impl Inner {
     /// Creates an endpoint that lives as long as its attachment, and attaches it.
@@ -43,7 +56,7 @@ impl Inner {
         let network = self.state().network_of(&endpoint)?;
         let driver = self.surroundings.registry.driver(&network.driver)?;
         let endpoint = Endpoint::clone(&endpoint);
-        self.attach(Reservation { endpoint, network, driver, _claims: vec![claim] }, sandbox).await
+        self.attach(Reservation { endpoint, network, driver, claims: vec![claim] }, sandbox).await
     }
 
     /// What `connect` would apply; nothing is kept.
@@ -77,47 +90,62 @@ impl Inner {
         planned
     }
 
-    /// The one way in. Whatever fails is undone by the one way out.
-    async fn attach(self: &Arc<Self>, mut place: Reservation, sandbox: SandboxId) -> Result<Endpoint> {
+    /// Attaches a place that is promised or reserved to a sandbox that stands.
+    pub(super) async fn attach(self: &Arc<Self>, mut place: Reservation, sandbox: SandboxId) -> Result<Endpoint> {
         let claim = self.take(Claim::Sandbox(sandbox)).await;
+        let outcome = self.enter(&mut place, sandbox, Door::Standing).await;
+        drop(claim);
+        if let Err(cause) = outcome {
+            if let Err(error) = self.abandon(&place).await {
+                tracing::error!(%error, "some of a failed attach is still owed");
+            }
+            return Err(cause.doing(attaching(&place)));
+        }
+        self.tell_connected(&place, sandbox);
+        Ok(place.endpoint)
+    }
+
+    /// The one way in, for who has the sandbox in hand. Where the host gave a port to another program, another one is
+    /// tried. Whatever fails is still to be undone, by the one way out.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        place: &mut Reservation,
+        sandbox: SandboxId,
+        door: Door<'_>,
+    ) -> Result<()> {
         let mut refused = Refused::new();
-        let outcome = loop {
-            match self.attach_steps(&mut place, sandbox, &refused).await {
+        loop {
+            match self.attach_steps(place, sandbox, &door, &refused).await {
                 Err(cause) if self.may_try_other_ports(&place.endpoint, &cause, &mut refused) => {
                     tracing::debug!(%cause, "trying other ports");
-                    if let Err(error) = self.back_out(&place).await {
+                    if let Err(error) = self.back_out(place).await {
                         tracing::error!(%error, "some of a failed try is still there");
-                        break Err(cause);
+                        return Err(cause);
                     }
                 }
-                outcome => break outcome,
+                outcome => return outcome,
             }
-        };
-        drop(claim);
-        let (name, network) = (&place.endpoint.name, &place.network.name);
-        if let Err(cause) = outcome {
-            self.abandon(&place)
-                .await
-                .unwrap_or_else(|error| tracing::error!(%error, "some of a failed attach is still owed"));
-            return Err(cause).doing(|| format!("attaching {name} to {network}"));
         }
-        self.tell(
-            Subject::Endpoint,
-            Action::Connect,
-            place.endpoint.id,
-            name,
-            [("network", network.to_string()), ("sandbox", sandbox.to_string())],
-        );
-        Ok(place.endpoint)
+    }
+
+    pub(super) fn tell_connected(&self, place: &Reservation, sandbox: SandboxId) {
+        let attributes = [("network", place.network.name.to_string()), ("sandbox", sandbox.to_string())];
+        self.tell(Subject::Endpoint, Action::Connect, place.endpoint.id, &place.endpoint.name, attributes);
     }
 
     async fn attach_steps(
         self: &Arc<Self>,
         place: &mut Reservation,
         sandbox: SandboxId,
+        door: &Door<'_>,
         refused: &Refused,
     ) -> Result<()> {
-        let sandbox = self.ready_sandbox(sandbox)?;
+        let sandbox = match door {
+            Door::Standing => self.ready_sandbox(sandbox)?,
+            Door::HalfMade { sandbox: new, .. } => {
+                self.known_sandbox(sandbox).unwrap_or_else(|_| Arc::new(Sandbox::clone(new)))
+            }
+        };
         check_place(place, &sandbox)?;
         if place.driver.capability().external {
             place.endpoint.state = EndpointState::Joining { sandbox: sandbox.id };
@@ -136,11 +164,14 @@ impl Inner {
         let whole = together(&after, &attachment.plans);
         let _changing = self.changing.read().await;
         place.endpoint.state = EndpointState::Attaching(attachment.clone());
-        self.commit_both(&place.endpoint, &sandbox, SandboxState::Changing { from: before.clone(), to: after.clone() })
-            .await?;
+        self.commit_both(&place.endpoint, &sandbox, sandbox.state.between(&before, &after)).await?;
         self.surroundings.kernel.replace(&before, &whole).await?;
         place.endpoint.state = EndpointState::Attached(attachment);
-        self.commit_both(&place.endpoint, &sandbox, SandboxState::Ready { plan: after }).await
+        let state = match door {
+            Door::HalfMade { last: false, .. } => SandboxState::Creating { plan: after },
+            _ => SandboxState::Ready { plan: after },
+        };
+        self.commit_both(&place.endpoint, &sandbox, state).await
     }
 
     /// The driver's answer for a place in a sandbox.
@@ -289,7 +320,8 @@ impl Inner {
         match sandbox.state {
             // Between two plans with nobody at work on it: the end of a change could not be stored.
             SandboxState::Ready { .. } | SandboxState::Changing { .. } => Ok(sandbox),
-            _ => Err(Error::conflict(format!("sandbox {} is being removed", sandbox.name))),
+            SandboxState::Creating { .. } => Err(Error::conflict(format!("sandbox {} is being made", sandbox.name))),
+            SandboxState::Deleting { .. } => Err(Error::conflict(format!("sandbox {} is being removed", sandbox.name))),
         }
     }
 
@@ -303,6 +335,11 @@ impl Inner {
 pub(super) fn both(endpoint: &Endpoint, sandbox: &Sandbox, state: SandboxState) -> Vec<Change> {
     let sandbox = Sandbox { state, ..sandbox.clone() };
     vec![Change::Put(Record::Endpoint(Box::new(endpoint.clone()))), Change::Put(Record::Sandbox(sandbox))]
+}
+
+/// What is being done, for an error's sake.
+pub(super) fn attaching(place: &Reservation) -> String {
+    format!("attaching {} to {}", place.endpoint.name, place.network.name)
 }
 
 fn check_place(place: &Reservation, sandbox: &Sandbox) -> Result<()> {

@@ -38,17 +38,17 @@ impl Inner {
         let sandbox = self.known_sandbox(sandbox)?;
         let before = sandbox.state.footprint();
         let after = self.sandbox_without(&sandbox, endpoint.id);
-        self.commit_both(&detaching, &sandbox, SandboxState::Changing { from: before.clone(), to: after.clone() })
-            .await?;
+        self.commit_both(&detaching, &sandbox, sandbox.state.between(&before, &after)).await?;
         let outcome = self.cut(endpoint, &before, &after).await;
         let settled = self.after_cut(detaching, outcome.is_ok());
         // What of the sandbox's own change was not done is done by the reaper, as what the endpoint owes.
         let state = match outcome {
-            Ok(()) => SandboxState::Ready { plan: after },
-            Err(_) => SandboxState::Changing { from: before, to: after },
+            Ok(()) => sandbox.state.at(after),
+            Err(_) => sandbox.state.between(&before, &after),
         };
         let stored = self.settle_on(both(&settled, &sandbox, state)).await;
-        if matches!(endpoint.state, EndpointState::Attached(_) | EndpointState::Changing { .. }) {
+        let was_told = !matches!(sandbox.state, SandboxState::Creating { .. });
+        if was_told && matches!(endpoint.state, EndpointState::Attached(_) | EndpointState::Changing { .. }) {
             let network = self.state().network_of(endpoint)?.name.to_string();
             let attributes = [("network", network), ("sandbox", sandbox.id.to_string())];
             self.tell(Subject::Endpoint, Action::Disconnect, endpoint.id, &endpoint.name, attributes);
@@ -73,7 +73,7 @@ impl Inner {
         self.cut(&stored, &sandbox.state.footprint(), &after).await?;
         self.surroundings.kernel.reap(&[stored.state.footprint()]).await?;
         self.state().ports.release_all(stored.id);
-        self.commit_both(&stored.reservation(), &sandbox, SandboxState::Ready { plan: after }).await
+        self.commit_both(&stored.reservation(), &sandbox, sandbox.state.at(after)).await
     }
 
     /// Leaves nothing of an attach that failed: what was stored is detached and reaped, what was only promised is given up.

@@ -27,7 +27,24 @@ pub(super) struct Reservation {
     pub(super) endpoint: Endpoint,
     pub(super) network: Arc<Network>,
     pub(super) driver: Arc<dyn Driver>,
-    pub(super) _claims: Vec<Held>,
+    /// Of all the places that were promised together, the last one has them.
+    pub(super) claims: Vec<Held>,
+}
+
+/// A place on a network that is asked for.
+struct Place {
+    request: EndpointRequest,
+    network: Arc<Network>,
+    endpoint: Endpoint,
+}
+
+impl Place {
+    /// What nobody else may touch meanwhile.
+    fn claims(&self) -> impl Iterator<Item = Claim> + use<> {
+        let mac = self.request.mac.map(|mac| Claim::Mac(self.network.id, mac));
+        let name = Claim::EndpointName(self.network.id, self.endpoint.name.clone());
+        [Some(name), mac, Some(Claim::Endpoint(self.endpoint.id))].into_iter().flatten()
+    }
 }
 
 impl Inner {
@@ -71,14 +88,59 @@ impl Inner {
     }
 
     /// Promises name, addresses and MAC. Nothing is stored yet; [`Inner::give_up`] takes it back.
-    ///
-    /// What a detached endpoint still holds is waited for, not refused for.
     pub(super) async fn reserve(
         self: &Arc<Self>,
         request: EndpointRequest,
         lifetime: Lifetime,
         default_name: Option<&str>,
     ) -> Result<Reservation> {
+        let mut places = self.reserve_all(vec![request], lifetime, default_name).await?;
+        places.pop().ok_or_else(|| Error::internal("a place was asked for, and none was promised"))
+    }
+
+    /// Promises several places, or none. Their claims are taken in order before anything else, so that two who want
+    /// the same names never wait for each other.
+    pub(super) async fn reserve_all(
+        self: &Arc<Self>,
+        requests: Vec<EndpointRequest>,
+        lifetime: Lifetime,
+        default_name: Option<&str>,
+    ) -> Result<Vec<Reservation>> {
+        let places: Vec<Place> =
+            requests.into_iter().map(|it| self.place(it, lifetime, default_name)).collect::<Result<_>>()?;
+        let mut claims: Vec<Claim> = places.iter().flat_map(Place::claims).collect();
+        claims.sort();
+        if let Some(twins) = claims.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(Error::conflict(match &twins[0] {
+                Claim::Mac(_, mac) => format!("two endpoints of one network want the MAC address {mac}"),
+                Claim::EndpointName(_, name) => format!("two endpoints of one network want the name {name}"),
+                other => format!("{other:?} is wanted twice"),
+            }));
+        }
+        let mut held = Vec::with_capacity(claims.len());
+        for claim in claims {
+            held.push(self.take(claim).await);
+        }
+        let mut promised: Vec<Reservation> = Vec::with_capacity(places.len());
+        for place in places {
+            match self.promise(place).await {
+                Ok(place) => promised.push(place),
+                Err(cause) => {
+                    for place in &promised {
+                        self.give_up(&place.network, &place.endpoint).await;
+                    }
+                    return Err(cause);
+                }
+            }
+        }
+        if let Some(last) = promised.last_mut() {
+            last.claims = held;
+        }
+        Ok(promised)
+    }
+
+    /// What a request comes to before anything is promised.
+    fn place(&self, request: EndpointRequest, lifetime: Lifetime, default_name: Option<&str>) -> Result<Place> {
         request.ports.iter().try_for_each(PortRequest::check)?;
         check_among_themselves(&request.ports)?;
         let network = self.state().find_network(&request.network)?;
@@ -89,20 +151,7 @@ impl Inner {
             (None, Some(name)) => EndpointName::try_from(name)?,
             (None, None) => EndpointName::try_from(format!("endpoint-{}", id.short()))?,
         };
-        let claim_name = self.take(Claim::EndpointName(network.id, name.clone())).await;
-        let claim_mac = match request.mac {
-            Some(mac) => Some(self.take(Claim::Mac(network.id, mac)).await),
-            None => None,
-        };
-        let claim_endpoint = self.take(Claim::Endpoint(id)).await;
-        let is_in_the_way = |endpoint: &Endpoint| {
-            endpoint.name == name
-                || Some(endpoint.mac) == request.mac
-                || holds(endpoint, request.v4.map(IpAddr::from))
-                || holds(endpoint, request.v6.map(IpAddr::from))
-        };
-        self.hurry(self.leaving(network.id, is_in_the_way)).await;
-        let mut endpoint = Endpoint {
+        let endpoint = Endpoint {
             id,
             network: network.id,
             name,
@@ -117,6 +166,20 @@ impl Inner {
             interface: request.interface.clone(),
             state: EndpointState::Reserved,
         };
+        Ok(Place { request, network, endpoint })
+    }
+
+    /// Leases addresses and asks the driver, for who has the claims in hand. What a detached endpoint still holds is
+    /// waited for, not refused for.
+    async fn promise(self: &Arc<Self>, place: Place) -> Result<Reservation> {
+        let Place { request, network, mut endpoint } = place;
+        let is_in_the_way = |other: &Endpoint| {
+            other.name == endpoint.name
+                || Some(other.mac) == request.mac
+                || holds(other, request.v4.map(IpAddr::from))
+                || holds(other, request.v6.map(IpAddr::from))
+        };
+        self.hurry(self.leaving(network.id, is_in_the_way)).await;
         self.check_new_endpoint(&network, &endpoint)?;
         let driver = self.surroundings.registry.driver(&network.driver)?;
         let ipam = self.surroundings.registry.ipam(&network.ipam)?;
@@ -135,12 +198,7 @@ impl Inner {
             Ok(chosen) => {
                 endpoint.mac = chosen.mac.unwrap_or(endpoint.mac);
                 endpoint.lease = endpoint.lease.or(chosen.lease);
-                Ok(Reservation {
-                    endpoint,
-                    network,
-                    driver,
-                    _claims: [Some(claim_name), claim_mac, Some(claim_endpoint)].into_iter().flatten().collect(),
-                })
+                Ok(Reservation { endpoint, network, driver, claims: Vec::new() })
             }
             Err(cause) => {
                 self.release(leases(&network, &endpoint)).await;

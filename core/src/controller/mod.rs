@@ -40,6 +40,7 @@ use crate::driver::OptionDoc;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::id::SandboxId;
 use crate::kernel::Drift;
 use crate::network::Network;
 use crate::plan::Plan;
@@ -174,6 +175,11 @@ impl Controller {
         self.inner.state().endpoints.values().map(|endpoint| Endpoint::clone(endpoint)).collect()
     }
 
+    /// Every endpoint in a sandbox, or on its way to or from it.
+    pub fn endpoints_in(&self, sandbox: SandboxId) -> Vec<Endpoint> {
+        self.inner.state().endpoints_in(sandbox).map(|endpoint| Endpoint::clone(endpoint)).collect()
+    }
+
     /// One endpoint; `NETWORK/NAME` is understood too.
     pub fn endpoint(&self, reference: &str) -> Result<Endpoint> {
         Ok(Arc::unwrap_or_clone(self.inner.state().find_endpoint(reference)?))
@@ -236,7 +242,7 @@ impl Controller {
         Ok(Arc::unwrap_or_clone(self.inner.state().find_sandbox(reference)?))
     }
 
-    /// Makes a sandbox, or nothing at all.
+    /// Makes a sandbox with everything that it is to be attached to, or nothing at all.
     pub async fn create_sandbox(&self, request: SandboxRequest) -> Result<Sandbox> {
         let inner = Arc::clone(&self.inner);
         self.inner.finish(async move { inner.create_sandbox(request).await }).await

@@ -10,7 +10,7 @@ use crate::id::{NetworkId, SandboxId};
 use crate::ipam::{AddressRequest, Family, PoolRequest, Purpose};
 use crate::network::{Network, NetworkState};
 use crate::plan::Plan;
-use crate::sandbox::{Sandbox, SandboxNetns, SandboxState};
+use crate::sandbox::{SandboxNetns, SandboxState};
 use crate::store::{Change, Record};
 
 /// Whose plan it is.
@@ -34,9 +34,6 @@ impl Inner {
         self.reap().await;
         for network in self.unfinished_networks() {
             report("removing a half-made network", self.dismantle(network).await);
-        }
-        for sandbox in self.unfinished_sandboxes() {
-            report("removing a half-made sandbox", self.remove_sandbox(&sandbox).await);
         }
         let keep: Vec<Plan> = self.all_plans().into_iter().map(|(_, plan)| plan).collect();
         match self.surroundings.kernel.sweep(&keep).await {
@@ -194,7 +191,7 @@ impl Inner {
             _ => None,
         });
         let sandboxes = state.sandboxes.values().filter_map(|sandbox| match &sandbox.state {
-            SandboxState::Ready { plan } => Some((sandbox.id, plan)),
+            SandboxState::Ready { plan } | SandboxState::Creating { plan } => Some((sandbox.id, plan)),
             SandboxState::Changing { to, .. } => Some((sandbox.id, to)),
             _ => None,
         });
@@ -213,15 +210,6 @@ impl Inner {
         let state = self.state();
         let unfinished = state.networks.values().filter(|network| !matches!(network.state, NetworkState::Ready { .. }));
         unfinished.map(|network| Network::clone(network)).collect()
-    }
-
-    fn unfinished_sandboxes(&self) -> Vec<Arc<Sandbox>> {
-        let state = self.state();
-        let unfinished = state
-            .sandboxes
-            .values()
-            .filter(|it| matches!(it.state, SandboxState::Creating { .. } | SandboxState::Deleting { .. }));
-        unfinished.cloned().collect()
     }
 }
 

@@ -113,12 +113,22 @@ impl EndpointRequest {
 }
 
 /// A sandbox to create.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SandboxRequest {
     /// Its name; `None` makes one from its id.
     pub name: Option<SandboxName>,
     /// Where its namespace comes from.
     pub netns: NetnsRequest,
+    /// What it is attached to from the start, in this order. It costs less than to connect it later, and there is no
+    /// moment in which the sandbox is there without them.
+    pub endpoints: Vec<EndpointRequest>,
+}
+
+impl SandboxRequest {
+    /// A sandbox that is attached to nothing, its name made from its id.
+    pub fn new(netns: NetnsRequest) -> Self {
+        Self { name: None, netns, endpoints: Vec::new() }
+    }
 }
 
 /// Where a sandbox's namespace comes from.

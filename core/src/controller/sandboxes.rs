@@ -4,71 +4,129 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Inner;
-use super::claims::Claim;
+use super::attach::{Door, attaching};
+use super::claims::{Claim, Held};
+use super::endpoints::Reservation;
 use super::request::{NetnsRequest, SandboxRequest};
 use super::sandbox_plan::sandbox_plan;
+use crate::endpoint::Lifetime;
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
-use crate::id::SandboxId;
+use crate::id::{EndpointId, SandboxId};
 use crate::name::SandboxName;
+use crate::plan::Plan;
 use crate::resource::Namespace;
 use crate::sandbox::{Sandbox, SandboxNetns, SandboxState};
 use crate::store::{Change, Key, Record};
 
 impl Inner {
-    /// Makes a sandbox, or nothing at all.
+    /// Makes a sandbox with everything that it is to be attached to, or nothing at all.
     pub(super) async fn create_sandbox(self: &Arc<Self>, request: SandboxRequest) -> Result<Sandbox> {
         let id = SandboxId::random(self.surroundings.entropy.as_ref());
         let name = match request.name {
             Some(name) => name,
             None => SandboxName::try_from(format!("sandbox-{}", id.short()))?,
         };
-        let _name = self.take(Claim::SandboxName(name.clone())).await;
+        let mut places = self.reserve_all(request.endpoints, Lifetime::Attachment, Some(name.as_str())).await?;
+        match self.make_sandbox(id, name, request.netns, &mut places).await {
+            Ok(sandbox) => {
+                self.tell(Subject::Sandbox, Action::Create, id, &sandbox.name, []);
+                places.iter().for_each(|place| self.tell_connected(place, id));
+                Ok(sandbox)
+            }
+            Err(cause) => {
+                self.unmake(id, places).await;
+                Err(cause)
+            }
+        }
+    }
+
+    /// Makes a sandbox and attaches it. It is stored as half made until it is whole.
+    async fn make_sandbox(
+        self: &Arc<Self>,
+        id: SandboxId,
+        name: SandboxName,
+        netns: NetnsRequest,
+        places: &mut [Reservation],
+    ) -> Result<Sandbox> {
+        let (sandbox, _claims) = self.claim_sandbox(id, name, netns).await?;
+        // Who acts by himself is given the path of a namespace that is there; others take one change of the kernel.
+        if places.first().is_none_or(|place| place.driver.capability().external) {
+            self.lay_ground(&sandbox, places.is_empty()).await.doing(|| format!("making sandbox {}", sandbox.name))?;
+        }
+        let mut left = places.len();
+        for place in places {
+            left -= 1;
+            let door = Door::HalfMade { sandbox: &sandbox, last: left == 0 };
+            self.enter(place, id, door).await.doing(|| attaching(place))?;
+        }
+        self.known_sandbox(id).map(Arc::unwrap_or_clone)
+    }
+
+    /// Makes what a sandbox needs before anything is attached to it.
+    async fn lay_ground(&self, sandbox: &Sandbox, whole: bool) -> Result<()> {
+        let plan = sandbox_plan(&sandbox.netns, &[]);
+        let _changing = self.changing.read().await;
+        self.put_sandbox(&Sandbox { state: SandboxState::Creating { plan: plan.clone() }, ..sandbox.clone() }).await?;
+        self.surroundings.kernel.apply(&plan).await?;
+        match whole {
+            true => self.put_sandbox(&Sandbox { state: SandboxState::Ready { plan }, ..sandbox.clone() }).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Leaves nothing of a sandbox that could not be made.
+    async fn unmake(self: &Arc<Self>, id: SandboxId, places: Vec<Reservation>) {
+        for place in places {
+            if let Err(error) = self.abandon(&place).await {
+                tracing::error!(%error, "some of a failed attach is still owed");
+            }
+        }
         let _sandbox = self.take(Claim::Sandbox(id)).await;
+        if let Ok(sandbox) = self.known_sandbox(id)
+            && let Err(error) = self.remove_sandbox(&sandbox).await
+        {
+            tracing::error!(%error, sandbox = %sandbox.name, "a half-made sandbox remains");
+        }
+    }
+
+    /// Lets every endpoint leave a sandbox.
+    async fn empty(self: &Arc<Self>, id: SandboxId) -> Result<()> {
+        loop {
+            let inside = self.state().endpoints_in(id).find(|it| it.state.attachment().is_some()).map(|it| it.id);
+            match inside {
+                Some(endpoint) => self.leave(endpoint).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// A sandbox that nobody else has or makes, as it is before anything of it exists.
+    async fn claim_sandbox(
+        self: &Arc<Self>,
+        id: SandboxId,
+        name: SandboxName,
+        netns: NetnsRequest,
+    ) -> Result<(Sandbox, Vec<Held>)> {
+        let mut claims = vec![self.take(Claim::SandboxName(name.clone())).await, self.take(Claim::Sandbox(id)).await];
         self.check_new_name(&name)?;
         // Two who give the same namespace at once must not both find it free.
-        let giving = match request.netns {
-            NetnsRequest::Path(_) | NetnsRequest::Pid(_) => Some(self.take(Claim::Shared).await),
-            NetnsRequest::Make | NetnsRequest::Host => None,
-        };
-        let netns = match request.netns {
+        if matches!(netns, NetnsRequest::Path(_) | NetnsRequest::Pid(_)) {
+            claims.push(self.take(Claim::Shared).await);
+        }
+        let netns = match netns {
             NetnsRequest::Make => SandboxNetns::Made { path: self.config.netns_folder.join(id.short()) },
             NetnsRequest::Path(path) => self.given(path).await?,
             NetnsRequest::Pid(pid) => self.given(PathBuf::from(format!("/proc/{pid}/ns/net"))).await?,
             NetnsRequest::Host => SandboxNetns::Host,
         };
-        let plan = sandbox_plan(&netns, &[]);
-        let sandbox = Sandbox { id, name, netns, state: SandboxState::Creating { plan: plan.clone() } };
-        self.put_sandbox(&sandbox).await?;
-        drop(giving);
-        let changing = self.changing.read().await;
-        let applied = self.surroundings.kernel.apply(&plan).await;
-        drop(changing);
-        if let Err(cause) = applied {
-            self.remove_sandbox(&sandbox)
-                .await
-                .unwrap_or_else(|error| tracing::error!(%error, "a half-made sandbox remains"));
-            return Err(cause).doing(|| format!("making sandbox {}", sandbox.name));
-        }
-        let sandbox = Sandbox { state: SandboxState::Ready { plan }, ..sandbox };
-        if let Err(cause) = self.put_sandbox(&sandbox).await {
-            self.remove_sandbox(&sandbox)
-                .await
-                .unwrap_or_else(|error| tracing::error!(%error, "a half-made sandbox remains"));
-            return Err(cause);
-        }
-        self.tell(Subject::Sandbox, Action::Create, id, &sandbox.name, []);
-        Ok(sandbox)
+        Ok((Sandbox { id, name, netns, state: SandboxState::Creating { plan: Plan::new() } }, claims))
     }
 
     /// Detaches whatever is in it, then removes it.
     pub(super) async fn delete_sandbox(self: &Arc<Self>, id: SandboxId) -> Result<()> {
         loop {
-            let inside = self.state().endpoints_in(id).find(|it| it.state.attachment().is_some()).map(|it| it.id);
-            if let Some(endpoint) = inside {
-                self.leave(endpoint).await?;
-                continue;
-            }
+            self.empty(id).await?;
             let _sandbox = self.take(Claim::Sandbox(id)).await;
             if self.state().endpoints_in(id).any(|it| it.state.attachment().is_some()) {
                 continue;
@@ -96,29 +154,57 @@ impl Inner {
         removed
     }
 
-    /// Sandboxes that nobody has in hand and whose change or removal was not finished, because something failed or the
-    /// process died: they get the plan that their endpoints call for, or go. Goes on over errors.
+    /// Sandboxes that nobody has in hand and that were not finished, because something failed or the process died: what
+    /// was being changed gets the plan that its endpoints call for, what was being made or removed goes. Goes on over
+    /// errors.
     pub(super) async fn finish_sandboxes(self: &Arc<Self>) -> Result<()> {
-        let is_between =
-            |it: &&Arc<Sandbox>| matches!(it.state, SandboxState::Changing { .. } | SandboxState::Deleting { .. });
-        let between: Vec<SandboxId> = self.state().sandboxes.values().filter(is_between).map(|it| it.id).collect();
+        let unfinished: Vec<Arc<Sandbox>> = {
+            let state = self.state();
+            let is_ready = |it: &&Arc<Sandbox>| matches!(it.state, SandboxState::Ready { .. });
+            state.sandboxes.values().filter(|it| !is_ready(it)).cloned().collect()
+        };
         let mut errors = Vec::new();
-        for id in between {
-            let Some(_sandbox) = self.try_take(Claim::Sandbox(id)) else { continue };
-            errors.extend(self.finish_sandbox(id).await.err());
+        for sandbox in unfinished {
+            errors.extend(self.finish_sandbox(sandbox.id).await.err());
         }
         Error::several(errors).map_or(Ok(()), Err)
     }
 
-    async fn finish_sandbox(&self, id: SandboxId) -> Result<()> {
-        let Some(sandbox) = self.state().sandboxes.get(&id).cloned() else { return Ok(()) };
-        if let SandboxState::Deleting { .. } = sandbox.state {
-            return self.remove_sandbox(&sandbox).await;
+    async fn finish_sandbox(self: &Arc<Self>, id: SandboxId) -> Result<()> {
+        let Some(claim) = self.try_take(Claim::Sandbox(id)) else { return Ok(()) };
+        let Ok(sandbox) = self.known_sandbox(id) else { return Ok(()) };
+        match sandbox.state {
+            SandboxState::Ready { .. } => return Ok(()),
+            SandboxState::Deleting { .. } => return self.remove_sandbox(&sandbox).await,
+            SandboxState::Creating { .. } => return self.finish_half_made(id, claim).await,
+            SandboxState::Changing { .. } => {}
         }
         let _changing = self.changing.read().await;
         let plan = sandbox_plan(&sandbox.netns, &self.state().members(id, None));
         self.surroundings.kernel.replace(&sandbox.state.footprint().without([&plan]), &plan).await?;
         self.put_sandbox(&Sandbox { state: SandboxState::Ready { plan }, ..Sandbox::clone(&sandbox) }).await
+    }
+
+    /// Removes a sandbox that nobody makes any more, with what is attached to it.
+    async fn finish_half_made(self: &Arc<Self>, id: SandboxId, claim: Held) -> Result<()> {
+        let inside: Vec<EndpointId> = {
+            let state = self.state();
+            state.endpoints_in(id).filter(|it| it.state.attachment().is_some()).map(|it| it.id).collect()
+        };
+        let in_hand: Option<Vec<Held>> = inside.iter().map(|it| self.try_take(Claim::Endpoint(*it))).collect();
+        // Who made it is about to undo it.
+        if in_hand.is_none() {
+            return Ok(());
+        }
+        drop(claim);
+        for endpoint in inside {
+            self.detach(&*self.known_endpoint(endpoint)?, false).await?;
+        }
+        let _sandbox = self.take(Claim::Sandbox(id)).await;
+        match self.known_sandbox(id) {
+            Ok(sandbox) => self.remove_sandbox(&sandbox).await,
+            Err(_) => Ok(()),
+        }
     }
 
     /// The sandbox as it is now.

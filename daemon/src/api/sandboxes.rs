@@ -32,7 +32,7 @@ async fn list(State(app): State<App>) -> Json<Vec<Sandbox>> {
     Json(shown(&app, &app.controller.sandboxes()))
 }
 
-/// Creates a sandbox.
+/// Creates a sandbox, with everything that it is to be attached to.
 #[utoipa::path(
     post, path = "/sandboxes", tag = "sandboxes", request_body = NewSandbox,
     responses((status = 201, body = Sandbox), (status = "default", body = Message)),
@@ -42,7 +42,7 @@ async fn create(State(app): State<App>, Body(body): Body<NewSandbox>) -> Result<
     let controller = app.controller.clone();
     let work = async move { controller.create_sandbox(request).await };
     let sandbox = app.act(Operation::CreateSandbox, work).await?;
-    Ok((StatusCode::CREATED, Json(Sandbox::new(&sandbox, Vec::new()))))
+    Ok((StatusCode::CREATED, Json(with_endpoints(&app, &sandbox))))
 }
 
 /// A sandbox with its endpoints.
@@ -52,10 +52,7 @@ async fn create(State(app): State<App>, Body(body): Body<NewSandbox>) -> Result<
     responses((status = 200, body = Sandbox), (status = "default", body = Message)),
 )]
 async fn inspect(State(app): State<App>, Name(name): Name) -> Result<Json<Sandbox>, Refusal> {
-    let sandbox = app.controller.sandbox(&name)?;
-    let endpoints = app.controller.endpoints();
-    let endpoints = endpoints.iter().filter(|endpoint| endpoint.state.sandbox() == Some(sandbox.id));
-    Ok(Json(Sandbox::new(&sandbox, endpoints.map(|endpoint| app.endpoint(endpoint)).collect())))
+    Ok(Json(with_endpoints(&app, &app.controller.sandbox(&name)?)))
 }
 
 /// Detaches whatever is in a sandbox, and deletes it.
@@ -111,6 +108,11 @@ async fn disconnect(
     let controller = app.controller.clone();
     app.act(Operation::Detach, async move { controller.disconnect(&name, &network).await }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn with_endpoints(app: &App, sandbox: &trestle_core::sandbox::Sandbox) -> Sandbox {
+    let endpoints = app.controller.endpoints_in(sandbox.id);
+    Sandbox::new(sandbox, endpoints.iter().map(|endpoint| app.endpoint(endpoint)).collect())
 }
 
 /// Sandboxes with their endpoints, which are asked for once.

@@ -14,7 +14,11 @@ use trestle_core::name::SandboxName;
 use super::client::{Client, part};
 use super::failure::{Code, Failure, Outcome};
 use super::output::{self, Format, Listing, or_dash};
+use super::read;
+use crate::api::model::endpoint::NewEndpoint;
 use crate::api::model::sandbox::{NewSandbox, Sandbox};
+
+const PUBLISH: &str = "Publish ports on the first of the networks: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]. May be repeated";
 
 /// What can be done with sandboxes.
 #[derive(Debug, Subcommand)]
@@ -63,6 +67,11 @@ pub struct Create {
     /// Use the host's own namespace
     #[arg(long, group = "namespace")]
     host_namespace: bool,
+    /// Connect it to a network from the start; may be given several times
+    #[arg(long, value_name = "NETWORK")]
+    network: Vec<String>,
+    #[arg(short, long, value_name = "PORTS", requires = "network", value_parser = read::published, help = PUBLISH)]
+    publish: Vec<String>,
     /// In which form
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -75,11 +84,17 @@ impl Create {
             let absolute = std::path::absolute(&path).map_err(|error| Failure::usage(format!("--netns: {error}")))?;
             absolute.into_os_string().into_string().map_err(|_| Failure::usage(format!("--netns: {path:?} is no text")))
         };
+        let mut endpoints: Vec<NewEndpoint> =
+            self.network.into_iter().map(|network| NewEndpoint { network, ..NewEndpoint::default() }).collect();
+        if let Some(first) = endpoints.first_mut() {
+            first.ports = self.publish;
+        }
         Ok(NewSandbox {
             name: self.name.map(String::from),
             path: self.netns.map(absolute).transpose()?,
             pid: self.pid,
             host: self.host_namespace,
+            endpoints,
         })
     }
 }

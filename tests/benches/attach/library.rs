@@ -58,8 +58,7 @@ impl Contestant for InProcess {
 async fn attach(controller: Controller) -> (Duration, SandboxId) {
     let place: EndpointRequest = landscape::place(NETWORK, &[PORT]);
     let begun = Instant::now();
-    let request = SandboxRequest { name: None, netns: NetnsRequest::Make };
-    let sandbox = controller.create_sandbox(request).await.expect("a sandbox can be made").id;
-    controller.connect(&sandbox.to_string(), place).await.expect("it can be attached");
-    (begun.elapsed(), sandbox)
+    let request = SandboxRequest { endpoints: vec![place], ..SandboxRequest::new(NetnsRequest::Make) };
+    let sandbox = controller.create_sandbox(request).await.expect("a sandbox can be made and attached");
+    (begun.elapsed(), sandbox.id)
 }

@@ -60,13 +60,11 @@ impl Contestant for OverSocket {
     }
 
     fn attach(&mut self) -> Duration {
-        let place = json!({ "network": NETWORK, "ports": [PORT] });
+        let sandbox = json!({ "endpoints": [{ "network": NETWORK, "ports": [PORT] }] });
         let begun = Instant::now();
-        let sandbox = self.ask(Method::POST, "/cnm/v1/sandboxes", &json!({}));
-        let id = sandbox["id"].as_str().expect("a sandbox has an id");
-        self.ask(Method::POST, &format!("/cnm/v1/sandboxes/{id}/connect"), &place);
+        let sandbox = self.ask(Method::POST, "/cnm/v1/sandboxes", &sandbox);
         let spent = begun.elapsed();
-        self.attached = Some(id.to_owned());
+        self.attached = Some(sandbox["id"].as_str().expect("a sandbox has an id").to_owned());
         spent
     }
 

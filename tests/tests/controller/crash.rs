@@ -10,7 +10,7 @@ use trestle_core::fake::Blow;
 use trestle_core::kernel::{Deviation, Kernel};
 use trestle_core::resource::{Netns, Resource};
 
-use crate::host::{Host, dual_stack, furnished, on};
+use crate::host::{Host, attached_twice, dual_stack, furnished, on};
 
 /// Lets the process die at each step of an act. The next process finds things whole: no drift, nothing that belongs to
 /// nothing, every lease accounted for; and all of it can be taken away again.
@@ -37,6 +37,8 @@ where
                 let state = endpoint.state.name();
                 assert!(["reserved", "attached"].contains(&state), "{state}: {place}");
             }
+            let twice = next.sandbox("twice").map(|sandbox| next.endpoints_in(sandbox.id).len());
+            assert!(twice.as_ref().map_or(true, |count| *count == 2), "made by half: {twice:?}: {place}");
             let whole = host.everything();
             host.boot().await.unwrap();
             host.everything().must_be(&whole, &format!("starting once more changes nothing: {place}"));
@@ -82,6 +84,11 @@ async fn a_death_while_attaching_loses_nothing() {
         |it| async move { it.connect("box", on("front", &["8080:80", "53/udp"])).await.map(drop) },
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_death_while_an_attached_sandbox_is_made_makes_all_of_it_or_nothing() {
+    die_at_each_step(nothing, |it| async move { it.create_sandbox(attached_twice()).await.map(drop) }).await;
 }
 
 #[tokio::test]
@@ -143,7 +150,8 @@ async fn a_death_with_a_reserved_endpoint_keeps_its_addresses() {
 
 #[tokio::test]
 async fn a_death_while_making_or_removing_a_sandbox_loses_nothing() {
-    let other = || SandboxRequest { name: Some("other".try_into().unwrap()), netns: NetnsRequest::Make };
+    let other =
+        || SandboxRequest { name: Some("other".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
     die_at_each_step(nothing, |it| async move { it.create_sandbox(other()).await.map(drop) }).await;
     die_at_each_step(
         |it| async move {
@@ -180,7 +188,7 @@ async fn after_a_restart_a_published_port_is_still_its_endpoint_s() {
     let controller = furnished(&mut host).await;
     controller.connect("box", on("front", &["8080:80", "90"])).await.unwrap();
     let controller = host.boot().await.unwrap();
-    let other = SandboxRequest { name: Some("other".try_into().unwrap()), netns: NetnsRequest::Make };
+    let other = SandboxRequest { name: Some("other".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
     controller.create_sandbox(other).await.unwrap();
     for taken in ["8080:80", "40000:80"] {
         let refusal = controller.connect("other", on("front", &[taken])).await.unwrap_err();

@@ -7,7 +7,7 @@ use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
 use trestle_core::error::Result;
 use trestle_core::fake::Blow;
 
-use crate::host::{Host, dual_stack, furnished, on};
+use crate::host::{Host, attached_twice, dual_stack, furnished, on};
 
 const FAILURES: [Blow; 2] = [Blow::FailBefore, Blow::FailAfter];
 
@@ -58,9 +58,16 @@ async fn failed_endpoint_creation_leaves_nothing() {
 #[tokio::test]
 async fn failed_sandbox_creation_leaves_nothing() {
     strike_each_step(|it| async move {
-        it.create_sandbox(SandboxRequest { name: Some("other".try_into()?), netns: NetnsRequest::Make }).await.map(drop)
+        it.create_sandbox(SandboxRequest { name: Some("other".try_into()?), ..SandboxRequest::new(NetnsRequest::Make) })
+            .await
+            .map(drop)
     })
     .await;
+}
+
+#[tokio::test]
+async fn failed_creation_of_an_attached_sandbox_leaves_nothing() {
+    strike_each_step(|it| async move { it.create_sandbox(attached_twice()).await.map(drop) }).await;
 }
 
 /// Strikes each step of an act that takes away. Whether it was refused or not, doing it again, if it is not done,
@@ -166,7 +173,11 @@ async fn failed_endpoint_removal_is_finished_later() {
 async fn failed_removal_of_a_full_sandbox_is_finished_later() {
     strike_each_step_of_removal(
         |it| async move {
-            it.create_sandbox(SandboxRequest { name: Some("other".try_into()?), netns: NetnsRequest::Make }).await?;
+            it.create_sandbox(SandboxRequest {
+                name: Some("other".try_into()?),
+                ..SandboxRequest::new(NetnsRequest::Make)
+            })
+            .await?;
             it.connect("other", on("front", &["8080:80"])).await.map(drop)
         },
         |it| async move { it.delete_sandbox("other").await },
@@ -224,7 +235,7 @@ async fn another_ephemeral_port_is_tried_when_one_turns_out_to_be_taken() {
 async fn a_fixed_port_that_is_taken_is_refused_with_its_holder() {
     let mut host = Host::new();
     let controller = furnished(&mut host).await;
-    let sandbox = SandboxRequest { name: Some("other".try_into().unwrap()), netns: NetnsRequest::Make };
+    let sandbox = SandboxRequest { name: Some("other".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
     controller.create_sandbox(sandbox).await.unwrap();
     controller.connect("box", on("front", &["8080:80"])).await.unwrap();
     let before = host.everything();

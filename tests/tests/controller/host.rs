@@ -91,7 +91,7 @@ impl Everything {
 pub(crate) async fn furnished(host: &mut Host) -> Controller {
     let controller = host.boot().await.unwrap();
     controller.create_network(dual_stack("front")).await.unwrap();
-    let sandbox = SandboxRequest { name: Some("box".try_into().unwrap()), netns: NetnsRequest::Make };
+    let sandbox = SandboxRequest { name: Some("box".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
     controller.create_sandbox(sandbox).await.unwrap();
     controller
 }
@@ -103,6 +103,16 @@ pub(crate) fn dual_stack(name: &str) -> NetworkRequest {
 pub(crate) fn on(network: &str, ports: &[&str]) -> EndpointRequest {
     let ports = ports.iter().map(|port| port.parse().unwrap()).collect();
     EndpointRequest { ports, ..EndpointRequest::on(network) }
+}
+
+/// A sandbox `twice` that is attached to `front` by two endpoints from the start.
+pub(crate) fn attached_twice() -> SandboxRequest {
+    let second = EndpointRequest { name: Some("second".try_into().unwrap()), ..on("front", &["53/udp"]) };
+    SandboxRequest {
+        name: Some("twice".try_into().unwrap()),
+        endpoints: vec![on("front", &["8080:80"]), second],
+        ..SandboxRequest::new(NetnsRequest::Make)
+    }
 }
 
 /// The real address manager, with its leases written down and its steps in fate's hand.

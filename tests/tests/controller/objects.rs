@@ -14,7 +14,7 @@ fn named(name: &str) -> EndpointRequest {
 }
 
 async fn sandbox(controller: &Controller, name: &str) {
-    let request = SandboxRequest { name: Some(name.try_into().unwrap()), netns: NetnsRequest::Make };
+    let request = SandboxRequest { name: Some(name.try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
     controller.create_sandbox(request).await.unwrap();
 }
 
@@ -31,7 +31,7 @@ async fn names_are_unique_where_they_have_to_be() {
     let before = host.everything();
     assert_eq!(controller.create_network(dual_stack("front")).await.unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(controller.create_endpoint(named("web")).await.unwrap_err().kind(), ErrorKind::Conflict);
-    let twin = SandboxRequest { name: Some("box".try_into().unwrap()), netns: NetnsRequest::Make };
+    let twin = SandboxRequest { name: Some("box".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
     assert_eq!(controller.create_sandbox(twin).await.unwrap_err().kind(), ErrorKind::Conflict);
     host.everything().must_be(&before, "refused");
     controller.create_endpoint(EndpointRequest { network: "back".into(), ..named("web") }).await.unwrap();
@@ -315,7 +315,7 @@ async fn the_host_s_network_is_one_and_for_the_host_s_namespace() {
     controller.create_network(of_driver("host", "host")).await.unwrap();
     controller.create_network(of_driver("none", "null")).await.unwrap();
     assert_eq!(controller.create_network(of_driver("again", "host")).await.unwrap_err().kind(), ErrorKind::Forbidden);
-    let in_host = SandboxRequest { name: Some("bare".try_into().unwrap()), netns: NetnsRequest::Host };
+    let in_host = SandboxRequest { name: Some("bare".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Host) };
     controller.create_sandbox(in_host).await.unwrap();
     controller.connect("bare", on("host", &[])).await.unwrap();
     assert_eq!(controller.connect("bare", on("front", &[])).await.unwrap_err().kind(), ErrorKind::Forbidden);

@@ -9,7 +9,7 @@ use trestle_core::fake::Blow;
 use trestle_core::port::Protocol;
 
 use crate::crash::take_everything_away;
-use crate::host::{Host, dual_stack, furnished, on};
+use crate::host::{Host, attached_twice, dual_stack, furnished, on};
 
 /// Lets an outage begin at each step of an act, and end when the act was answered. What is owed is paid then: records,
 /// kernel and leases agree, nothing stands in between, and all of it can be taken away.
@@ -85,7 +85,8 @@ async fn an_outage_while_publishing_heals() {
 
 #[tokio::test]
 async fn an_outage_while_networks_and_sandboxes_come_and_go_heals() {
-    let other = || SandboxRequest { name: Some("other".try_into().unwrap()), netns: NetnsRequest::Make };
+    let other =
+        || SandboxRequest { name: Some("other".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
     break_off_at_each_step(nothing, |it| async move { it.create_network(dual_stack("back")).await.map(drop) }).await;
     break_off_at_each_step(nothing, |it| async move { it.create_sandbox(other()).await.map(drop) }).await;
     break_off_at_each_step(
@@ -94,6 +95,16 @@ async fn an_outage_while_networks_and_sandboxes_come_and_go_heals() {
             it.create_sandbox(other()).await.map(drop)
         },
         |it| async move { it.delete_network("back").await.and(it.delete_sandbox("other").await) },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_outage_while_an_attached_sandbox_comes_and_goes_heals() {
+    break_off_at_each_step(nothing, |it| async move { it.create_sandbox(attached_twice()).await.map(drop) }).await;
+    break_off_at_each_step(
+        |it| async move { it.create_sandbox(attached_twice()).await.map(drop) },
+        |it| async move { it.delete_sandbox("twice").await },
     )
     .await;
 }

@@ -18,6 +18,7 @@ on_every_front!(
     the_null_network_is_loopback_and_nothing_else,
     the_host_s_network_is_the_host_s_namespace,
     a_link_of_somebody_else_is_named_with_the_way_out,
+    a_sandbox_is_made_on_all_its_networks_or_not_at_all,
 );
 
 /// A process in a network namespace of its own, its loopback up.
@@ -140,5 +141,34 @@ fn a_link_of_somebody_else_is_named_with_the_way_out(land: &Landscape) {
     land.front.connect("given", &other).unwrap();
     let _server = Server::start(&namespace, "given", 80);
     assert_eq!(land.ask(Protocol::Tcp, ROUTER[0], 8080).by(), Some("given"));
+    land.nothing_is_amiss();
+}
+
+fn a_sandbox_is_made_on_all_its_networks_or_not_at_all(land: &Landscape) {
+    land.network("front");
+    land.network("back");
+    let friend = land.container("friend", "back", &[]);
+    let path = land.front.create_attached("box", &["front", "back"], "8080:80").unwrap();
+    let namespace = land.router.namespace_at(&path);
+    listens(&namespace);
+    let server = Server::start(&namespace, "box", 80);
+    for address in ROUTER {
+        assert_eq!(land.ask(Protocol::Tcp, address, 8080).by(), Some("box"), "{address}");
+    }
+    let links = namespace.ip("-brief link show type veth");
+    assert!(links.contains("eth0") && links.contains("eth1"), "{links}");
+    let address = namespace.ip("-o -4 address show dev eth1");
+    let address = address.split_whitespace().find_map(|word| word.split_once('/')).unwrap().0;
+    assert_eq!(friend.ask(Protocol::Tcp, address.parse().unwrap(), 80).by(), Some("box"));
+    land.nothing_is_amiss();
+
+    let host = Snapshot::of_host(&land.router);
+    for (networks, port) in [(["front", "nowhere"], "8081:80"), (["back", "front"], "8080:80")] {
+        let refusal = land.front.create_attached("other", &networks, port).unwrap_err();
+        assert!(refusal.contains("nowhere") || refusal.contains("endpoint box on network front"), "{refusal}");
+        host.is_still(&Snapshot::of_host(&land.router));
+    }
+    drop(server);
+    land.front.delete_sandbox("box").unwrap();
     land.nothing_is_amiss();
 }

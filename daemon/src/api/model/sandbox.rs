@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
 use trestle_core::sandbox::{self, SandboxNetns, SandboxState};
-use trestle_core::{Error, Result};
+use trestle_core::{Doing, Error, Result};
 
-use super::endpoint::{Endpoint, reference};
+use super::endpoint::{Endpoint, NewEndpoint, reference};
 use super::{read_with, shown};
 
 /// A sandbox to create. At most one of `path`, `pid` and `host` is given; with none, a namespace is made.
@@ -28,6 +28,9 @@ pub struct NewSandbox {
     /// Whether the host's own namespace is used.
     #[serde(default)]
     pub host: bool,
+    /// What it is attached to from the start, in this order: all of it, or the sandbox is not made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<NewEndpoint>,
 }
 
 impl NewSandbox {
@@ -45,7 +48,10 @@ impl NewSandbox {
             (Some(_), _, _) => return Err(Error::invalid("path: it excludes pid and host")),
             (None, Some(_), true) => return Err(Error::invalid("pid: it excludes host")),
         };
-        Ok(SandboxRequest { name: read_with("name", self.name, |text| text.try_into())?, netns })
+        let name = read_with("name", self.name, |text| text.try_into())?;
+        let endpoints = self.endpoints.into_iter().enumerate();
+        let endpoints = endpoints.map(|(place, endpoint)| endpoint.read().doing(|| format!("endpoints[{place}]")));
+        Ok(SandboxRequest { name, netns, endpoints: endpoints.collect::<Result<_>>()? })
     }
 }
 
