@@ -146,7 +146,7 @@ impl Inner {
     ) {
         let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let (id, name) = (id.to_string(), name.to_string());
-        tracing::info!(?subject, ?action, %id, %name, ?attributes, "event");
+        tracing::debug!(?subject, ?action, %id, %name, ?attributes, "event");
         drop(self.events.send(Event { at: self.surroundings.clock.now(), subject, action, id, name, attributes }));
     }
 }

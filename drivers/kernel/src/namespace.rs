@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
@@ -24,6 +25,9 @@ const KEPT_OPEN: usize = 64;
 
 /// The thread that enters a namespace needs little more than a system call's room.
 const STACK: usize = 128 << 10;
+
+/// The calling thread's own namespace.
+const THIS: &str = "/proc/thread-self/ns/net";
 
 /// `NSFS_MAGIC` (linux/magic.h): what the file of a namespace says its file system is.
 const NSFS: i128 = 0x6e73_6673;
@@ -46,6 +50,8 @@ struct Entered {
     cookie: u64,
     socket: Socket,
     used: u64,
+    /// What was found at the path, until [`Namespaces::settle`]: it is looked at once in each piece of work.
+    file: Option<Arc<File>>,
 }
 
 impl Namespaces {
@@ -59,15 +65,16 @@ impl Namespaces {
     /// # Errors
     /// `NotFound` if it is gone, or if another one is at the path of one that was given.
     pub(crate) fn socket(&mut self, namespace: &Namespace) -> Result<&mut Socket> {
-        self.enter(namespace).map(|(_, entered)| &mut entered.socket)
+        self.enter(namespace).map(|entered| &mut entered.socket)
     }
 
     /// The open file of a sandbox's namespace.
     ///
     /// # Errors
     /// As [`Namespaces::socket`].
-    pub(crate) fn file(&mut self, namespace: &Namespace) -> Result<File> {
-        self.enter(namespace).map(|(file, _)| file)
+    pub(crate) fn file(&mut self, namespace: &Namespace) -> Result<Arc<File>> {
+        let file = self.enter(namespace)?.file.clone();
+        file.ok_or_else(|| Error::internal("the file of a namespace was closed while it is needed"))
     }
 
     /// Which namespace is at a path.
@@ -76,7 +83,7 @@ impl Namespaces {
     /// `NotFound` if nothing is there, `Invalid` if it is something else.
     pub(crate) fn cookie(&mut self, path: &Path) -> Result<u64> {
         match self.enter(&Namespace::At(path.to_owned())) {
-            Ok((_, entered)) => Ok(entered.cookie),
+            Ok(entered) => Ok(entered.cookie),
             Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => {
                 Err(Error::invalid(format!("{} is no network namespace", path.display())))
             }
@@ -85,7 +92,7 @@ impl Namespaces {
     }
 
     /// Opens the file once, so that what is looked at is what is entered.
-    fn enter(&mut self, namespace: &Namespace) -> Result<(File, &mut Entered)> {
+    fn enter(&mut self, namespace: &Namespace) -> Result<&mut Entered> {
         let (path, wanted) = match namespace {
             Namespace::Host => return Err(Error::internal("the host's own namespace is no sandbox's")),
             Namespace::At(path) => (path, None),
@@ -93,18 +100,21 @@ impl Namespaces {
         };
         self.clock += 1;
         let used = self.clock;
-        let Some(file) = open(path)? else {
-            self.open.remove(path);
-            return Err(Error::not_found(format!("there is no network namespace at {}", path.display())));
-        };
-        let found = file.metadata().map_err(|cause| failed("looking at the file of a namespace", cause))?;
-        let identity = (found.dev(), found.ino());
-        let entered = match self.open.remove(path).filter(|entered| entered.identity == identity) {
-            Some(entered) => Entered { used, ..entered },
-            None => {
-                let socket = within(&file, Socket::open).and_then(|opened| opened);
-                let socket = socket.doing(|| format!("entering the namespace {}", path.display()))?;
-                Entered { identity, cookie: socket.cookie()?, socket, used }
+        let entered = match self.open.remove(path) {
+            Some(entered) if entered.file.is_some() => entered,
+            known => {
+                let Some(file) = open(path)? else {
+                    return Err(Error::not_found(format!("there is no network namespace at {}", path.display())));
+                };
+                let identity = identity(&file)?;
+                match known.filter(|entered| entered.identity == identity) {
+                    Some(entered) => Entered { used, file: Some(file.into()), ..entered },
+                    None => {
+                        let socket = within(&file, Socket::open).and_then(|opened| opened);
+                        let socket = socket.doing(|| format!("entering the namespace {}", path.display()))?;
+                        Entered { identity, cookie: socket.cookie()?, socket, used, file: Some(file.into()) }
+                    }
+                }
             }
         };
         if wanted.is_some_and(|wanted| wanted != entered.cookie) {
@@ -113,8 +123,7 @@ impl Namespaces {
                 path.display()
             )));
         }
-        self.open.insert(path.clone(), entered);
-        Ok((file, self.open.get_mut(path).expect("it was put there just now")))
+        Ok(self.open.entry(path.clone()).or_insert(entered))
     }
 
     /// Makes a namespace behind this file, if it is not there.
@@ -125,7 +134,7 @@ impl Namespaces {
         self.prepare_folder(path)?;
         OpenOptions::new().create(true).append(true).open(path).map_err(|cause| failed("making the file", cause))?;
         let target = path.to_owned();
-        let made = in_thread(move || -> Result<Socket> {
+        let made = in_thread(move || -> Result<(File, Socket)> {
             // SAFETY: only FILES could harm other threads, and it is not asked for.
             unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.map_err(|cause| match cause {
                 rustix::io::Errno::NOSPC => Error::exhausted(
@@ -133,13 +142,14 @@ impl Namespaces {
                 ),
                 cause => failed("making a network namespace", cause.into()),
             })?;
-            rustix::mount::mount_bind("/proc/thread-self/ns/net", &target)
+            let file = File::open(THIS).map_err(|cause| failed("opening the namespace", cause))?;
+            rustix::mount::mount_bind(THIS, &target)
                 .map_err(|cause| failed("binding the namespace to its file", cause.into()))?;
-            Socket::open()
+            Ok((file, Socket::open()?))
         })?;
-        let (socket, identity) = (made?, identity(path)?);
-        let identity = identity.ok_or_else(|| Error::internal("somebody unmounted the namespace at once"))?;
-        let entered = Entered { identity, cookie: socket.cookie()?, socket, used: self.clock };
+        let (file, socket) = made?;
+        let (identity, cookie) = (identity(&file)?, socket.cookie()?);
+        let entered = Entered { identity, cookie, socket, used: self.clock, file: Some(file.into()) };
         self.open.insert(path.to_owned(), entered);
         Ok(())
     }
@@ -158,10 +168,11 @@ impl Namespaces {
         }
     }
 
-    /// Lets go of sockets into namespaces that are not ours, for those would keep them alive, and of the longest
-    /// unused ones of ours.
+    /// The end of a piece of work: what is at a path may be another namespace next time. Lets go of sockets into
+    /// namespaces that are not ours, for those would keep them alive, and of the longest unused ones of ours.
     pub(crate) fn settle(&mut self) {
         self.open.retain(|path, _| path.starts_with(&self.folder));
+        self.open.values_mut().for_each(|entered| entered.file = None);
         while self.open.len() > KEPT_OPEN {
             let Some(oldest) = self.open.iter().min_by_key(|(_, it)| it.used).map(|(path, _)| path.clone()) else {
                 return;
@@ -276,13 +287,10 @@ pub(crate) fn may_be_ours(path: &Path) -> Result<bool> {
     Ok(found.is_file() && found.len() == 0 && is_short_id)
 }
 
-/// Device and inode; `None` if there is no namespace there.
-fn identity(path: &Path) -> Result<Option<(u64, u64)>> {
-    if !is_namespace(path)? {
-        return Ok(None);
-    }
-    let found = fs::metadata(path).map_err(|cause| failed("looking at the file of a namespace", cause))?;
-    Ok(Some((found.dev(), found.ino())))
+/// Device and inode.
+fn identity(file: &File) -> Result<(u64, u64)> {
+    let found = file.metadata().map_err(|cause| failed("looking at the file of a namespace", cause))?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn failed(doing: &str, cause: io::Error) -> Error {

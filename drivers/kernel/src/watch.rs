@@ -38,7 +38,10 @@ const LINKS: u32 = 1;
 /// What links should be like. Whoever changes links holds the lock meanwhile, so that nobody takes a half-made link
 /// for a stranger's work.
 #[derive(Default)]
-pub(crate) struct Expectations(Mutex<BTreeMap<String, Wanted>>);
+pub(crate) struct Expectations {
+    links: Mutex<BTreeMap<String, Wanted>>,
+    at_work: Mutex<()>,
+}
 
 /// What one link should be like; what is open here is its maker's own affair.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +79,13 @@ pub(crate) struct Changing<'a>(MutexGuard<'a, BTreeMap<String, Wanted>>);
 
 impl Expectations {
     pub(crate) fn changing(&self) -> Changing<'_> {
-        Changing(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Changing(self.links.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Held for the whole of a change. What the kernel tells of it meanwhile is heard after it, at once: a listener that
+    /// wakes for every part of it takes time from who makes it.
+    pub(crate) fn at_work(&self) -> MutexGuard<'_, ()> {
+        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,6 +214,7 @@ impl Listener {
                 self.listen_anew();
                 continue;
             }
+            drop(self.expected.at_work());
             if self.untold {
                 self.tell(Disturbance::Lost);
             }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::RawFd;
 
 use ipnet::IpNet;
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_ECHO, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressProtocol};
 use netlink_packet_route::link::{
     AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoVeth, LinkAttribute,
@@ -42,6 +42,11 @@ fn link(which: Which<'_>) -> LinkMessageBuilder<LinkUnspec> {
 
 fn make(link: LinkMessage) -> Request {
     Request::new(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
+}
+
+/// The kernel answers with the link that it made (since 6.2).
+fn make_and_show(link: LinkMessage) -> Request {
+    Request::new(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL | NLM_F_ECHO)
 }
 
 /// Changes a link that is there. `RTM_NEWLINK` without flags, because `RTM_SETLINK` ignores a port's data.
@@ -89,9 +94,12 @@ pub(crate) fn delete_group(group: u32) -> Request {
 
 /// Whether the link gives itself a link-local address. A message of its own: the kernel refuses it where a link is made.
 pub(crate) fn address_generation(which: Which<'_>, on: bool) -> Request {
+    change(link(which).append_extra_attribute(generation(on)).build())
+}
+
+fn generation(on: bool) -> LinkAttribute {
     let mode = if on { In6AddrGenMode::Eui64 } else { In6AddrGenMode::None };
-    let inet6 = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(mode)]);
-    change(link(which).append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![inet6])).build())
+    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(mode)])])
 }
 
 /// A bridge, not up yet.
@@ -139,7 +147,7 @@ pub(crate) fn make_veth(veth: &Veth, bridge: u32, namespace: Option<RawFd>, inst
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer.build())))
         .controller(bridge)
         .up();
-    make(marked(host, veth, instance).build())
+    make_and_show(marked(host, veth, instance).build())
 }
 
 fn marked<T>(builder: LinkMessageBuilder<T>, veth: &Veth, instance: Instance) -> LinkMessageBuilder<T> {
@@ -163,11 +171,19 @@ pub(crate) fn mend_peer(veth: &Veth) -> Request {
 
 /// The flags of a bridge port.
 pub(crate) fn set_port(veth: &Veth) -> Request {
-    let builder = LinkMessageBuilder::<LinkBridgePort>::default()
+    change(port(veth).build())
+}
+
+/// The flags of a bridge port, which gives itself no link-local address. Refused whole where there is no IPv6.
+pub(crate) fn set_silent_port(veth: &Veth) -> Request {
+    change(port(veth).append_extra_attribute(generation(false)).build())
+}
+
+fn port(veth: &Veth) -> LinkMessageBuilder<LinkBridgePort> {
+    LinkMessageBuilder::<LinkBridgePort>::default()
         .name(veth.name.as_str())
         .set_port_kind(netlink_packet_route::link::InfoPortKind::Bridge)
-        .append_info_data(InfoBridgePort::HairpinMode(veth.hairpin));
-    change(builder.build())
+        .append_info_data(InfoBridgePort::HairpinMode(veth.hairpin))
 }
 
 fn address(address: &Address, index: u32) -> AddressMessage {

@@ -11,9 +11,9 @@ use trestle_core::resource::{Address, Namespace, Owner, Resource, Route, SourceR
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
-use super::links::{GONE, NO_IPV6, look};
+use super::links::{Born, GONE, NO_IPV6, look};
 use super::steps::{Step, set_up, tear_down, try_each};
-use crate::mark::PROTOCOL;
+use crate::mark::{Instance, PROTOCOL};
 use crate::netlink::message::{self, Which};
 use crate::netlink::observed::{SeenAddress, SeenRoute};
 use crate::netlink::{Link, Socket};
@@ -30,6 +30,27 @@ pub(super) struct Inside<'a> {
     pub(super) rules: Vec<&'a SourceRule>,
     /// Rules that stand already, as they were and as they shall be.
     pub(super) reordered: Vec<(&'a SourceRule, &'a SourceRule)>,
+}
+
+impl<'a> Inside<'a> {
+    /// What sets the links up.
+    fn openings(&self) -> Vec<Step<'a>> {
+        let mut steps = Vec::new();
+        if let Some(loopback) = self.loopback {
+            steps.push(Step::new(message::link_up(Which::Name("lo")), "setting up", loopback));
+        }
+        for veth in self.peers.iter().copied() {
+            let name = Which::Name(veth.peer.name.as_str());
+            steps.push(Step::new(message::address_generation(name, veth.peer.ipv6), "setting up", veth).or(NO_IPV6));
+            steps.push(Step::new(message::link_up(name), "setting up", veth));
+        }
+        steps
+    }
+
+    fn has_addressing(&self) -> bool {
+        let Self { addresses, routes, rerouted, rules, reordered, .. } = self;
+        !(addresses.is_empty() && routes.is_empty() && rerouted.is_empty() && rules.is_empty() && reordered.is_empty())
+    }
 }
 
 /// Everything of one namespace that is to go.
@@ -51,34 +72,31 @@ const NOT_THERE: &[i32] =
 impl Worker {
     /// Sets links up, before settings that need them.
     pub(super) fn open_links(&mut self, namespace: &Namespace, inside: &Inside<'_>) -> Result<()> {
-        let mut steps = Vec::new();
-        if let Some(loopback) = inside.loopback {
-            steps.push(Step::new(message::link_up(Which::Name("lo")), "setting up", loopback));
-        }
-        for veth in &inside.peers {
-            let name = Which::Name(veth.peer.name.as_str());
-            steps.push(Step::new(message::address_generation(name, veth.peer.ipv6), "setting up", *veth).or(NO_IPV6));
-            steps.push(Step::new(message::link_up(name), "setting up", *veth));
-        }
+        let steps = inside.openings();
         match steps.is_empty() {
             true => Ok(()),
             false => set_up(self.socket(namespace)?, steps),
         }
     }
 
-    /// Gives the links of a namespace their addresses, and then the namespace its routes.
-    pub(super) fn address(&mut self, namespace: &Namespace, inside: &Inside<'_>) -> Result<()> {
-        let Inside { addresses, routes, rerouted, rules, reordered, .. } = inside;
-        if addresses.is_empty() && routes.is_empty() && rerouted.is_empty() && rules.is_empty() && reordered.is_empty()
-        {
+    /// Sets the links of a namespace up where they are still `shut`, gives them their addresses, and then the namespace
+    /// its routes.
+    pub(super) fn furnish(
+        &mut self,
+        namespace: &Namespace,
+        inside: &Inside<'_>,
+        born: &Born<'_>,
+        shut: bool,
+    ) -> Result<()> {
+        let openings = if shut { inside.openings() } else { Vec::new() };
+        if openings.is_empty() && !inside.has_addressing() {
             return Ok(());
         }
         let instance = self.instance;
         let socket = self.socket(namespace)?;
-        let names = addresses.iter().map(|it| &it.link).chain(routes.iter().chain(rerouted).map(|it| &it.link));
-        let links = look(socket, names)?;
-        let mut steps = Vec::new();
-        for address in addresses {
+        let links = whereabouts(socket, namespace, inside, born, instance)?;
+        let mut steps: Vec<(Step<'_>, Kind<'_>)> = openings.into_iter().map(|it| (it, Kind::Plain)).collect();
+        for address in &inside.addresses {
             let link = there(&links, &address.link, *address)?;
             steps.push((
                 Step::new(message::add_address(address, link.index), "adding", *address),
@@ -90,7 +108,7 @@ impl Worker {
                 steps.push((Step::new(own, "adding", *address).or(THERE), Kind::Own));
             }
         }
-        for route in routes {
+        for route in &inside.routes {
             let link = there(&links, &route.link, *route)?;
             steps.push((Step::new(message::add_route(route, link.index), "adding", *route), Kind::Route(route, link)));
         }
@@ -98,7 +116,7 @@ impl Worker {
         for (failure, kind) in try_each(socket, &plain)?.into_iter().zip(kinds) {
             match (failure, kind) {
                 (None, _) | (Some(_), Kind::Own) => {}
-                (Some((libc::EEXIST, _)), Kind::Address(address, link)) if !link.is_ours(instance) => {
+                (Some((libc::EEXIST, _)), Kind::Address(address, link)) if !link.ours => {
                     confirm_address(socket, address, link.index)?;
                 }
                 (Some((libc::EEXIST, _)), Kind::Address(..)) => {}
@@ -106,12 +124,12 @@ impl Worker {
                 (Some((_, error)), _) => return Err(error),
             }
         }
-        for route in rerouted {
+        for route in &inside.rerouted {
             take_over_route(socket, route, there(&links, &route.link, *route)?.index)?;
         }
         let mut steps: Vec<Step<'_>> =
-            rules.iter().map(|it| Step::new(message::add_rule(it), "adding", *it).or(THERE)).collect();
-        for (before, after) in reordered {
+            inside.rules.iter().map(|it| Step::new(message::add_rule(it), "adding", *it).or(THERE)).collect();
+        for (before, after) in &inside.reordered {
             steps.push(Step::new(message::add_rule(after), "changing", *after).or(THERE));
             steps.push(Step::new(message::delete_rule(before), "changing", *before).or(NOT_THERE));
         }
@@ -163,9 +181,41 @@ fn owner<'a>(address: &'a Address, plan: &'a Plan) -> Option<(&'a Address, &'a I
     })
 }
 
+/// A link in a namespace.
+#[derive(Clone, Copy)]
+struct Place {
+    index: u32,
+    ours: bool,
+}
+
+/// The links that addresses and routes go to; those that were born just now are not looked for.
+fn whereabouts<'a>(
+    socket: &mut Socket,
+    namespace: &Namespace,
+    inside: &Inside<'a>,
+    born: &Born<'_>,
+    instance: Instance,
+) -> Result<BTreeMap<&'a IfName, Place>> {
+    let of_routes = inside.routes.iter().chain(&inside.rerouted).map(|it| &it.link);
+    let names: BTreeSet<&IfName> = inside.addresses.iter().map(|it| &it.link).chain(of_routes).collect();
+    let mut places = BTreeMap::new();
+    let mut unknown = Vec::new();
+    for name in names {
+        match born.get(&(namespace, name)) {
+            Some(index) => drop(places.insert(name, Place { index: *index, ours: true })),
+            None => unknown.push(name),
+        }
+    }
+    let seen = look(socket, unknown.iter().copied())?;
+    let found = unknown.into_iter().filter_map(|name| Some((name, seen.get(name.as_str())?)));
+    places.extend(found.map(|(name, link)| (name, Place { index: link.index, ours: link.is_ours(instance) })));
+    Ok(places)
+}
+
 enum Kind<'a> {
-    Address(&'a Address, &'a Link),
-    Route(&'a Route, &'a Link),
+    Plain,
+    Address(&'a Address, Place),
+    Route(&'a Route, Place),
     /// What the kernel will say itself, if it must.
     Own,
 }
@@ -199,9 +249,10 @@ fn withdraw_steps<'a>(
     Ok(steps)
 }
 
-fn there<'a>(links: &'a BTreeMap<String, Link>, name: &IfName, of: &dyn Display) -> Result<&'a Link> {
+fn there(links: &BTreeMap<&IfName, Place>, name: &IfName, of: &dyn Display) -> Result<Place> {
     links
-        .get(name.as_str())
+        .get(name)
+        .copied()
         .ok_or_else(|| Error::not_found(format!("there is no link {name}")).doing(format!("adding {of}")))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use trestle_core::error::Error;
 use trestle_core::name::IfName;
@@ -11,7 +12,7 @@ use trestle_core::resource::{Bridge, Namespace, Owner, Veth};
 use trestle_core::{Doing, Result};
 
 use super::Worker;
-use super::steps::{Step, set_up, tear_down, try_each};
+use super::steps::{Step, set_up, take, tear_down, try_each};
 use crate::mark::Instance;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Request, Socket, observed};
@@ -22,6 +23,9 @@ pub(super) const GONE: &[i32] = &[libc::ENODEV, libc::ENOENT];
 
 /// A kernel or a link without IPv6: nothing would give itself a link-local address there anyway.
 pub(super) const NO_IPV6: &[i32] = &[libc::EAFNOSUPPORT, libc::EINVAL, libc::EOPNOTSUPP];
+
+/// Links that were made just now, where they are and what number they got. One that is not here has to be looked for.
+pub(super) type Born<'a> = BTreeMap<(&'a Namespace, &'a IfName), u32>;
 
 /// What has to be done about a link that should be there.
 enum Fate {
@@ -34,14 +38,16 @@ enum Fate {
 
 impl Worker {
     /// Makes bridges and pairs, or sets them right where they are there.
-    pub(super) fn make_links(&mut self, bridges: &[&Bridge], veths: &[&Veth]) -> Result<()> {
+    pub(super) fn make_links<'a>(&mut self, bridges: &[&'a Bridge], veths: &[&'a Veth]) -> Result<Born<'a>> {
         if bridges.is_empty() && veths.is_empty() {
-            return Ok(());
+            return Ok(Born::new());
         }
         let expected = self.expected.clone();
         let mut expected = expected.changing();
-        if bridges.is_empty() && self.make_unseen(veths, &mut expected)? {
-            return Ok(());
+        if bridges.is_empty()
+            && let Some(born) = self.make_unseen(veths, &mut expected)?
+        {
+            return Ok(born);
         }
         let names = bridges.iter().map(|it| &it.name).chain(veths.iter().flat_map(|it| [&it.name, &it.bridge]));
         let mut seen = look(&mut self.host, names)?;
@@ -58,10 +64,11 @@ impl Worker {
             self.bridges.insert(veth.bridge.clone(), bridge);
             expected.insert(&veth.name, Wanted::veth(veth, bridge));
         }
-        self.make_veths(veths, &seen)
+        self.make_veths(veths, &seen)?;
+        Ok(Born::new())
     }
 
-    fn peer_namespace(&mut self, veth: &Veth) -> Result<Option<File>> {
+    fn peer_namespace(&mut self, veth: &Veth) -> Result<Option<Arc<File>>> {
         match &veth.peer.namespace {
             Namespace::Host => Ok(None),
             sandbox => self.namespaces.file(sandbox).map(Some).doing(|| making(veth)),
@@ -71,25 +78,45 @@ impl Worker {
     /// Makes pairs on bridges that were seen before, without a look at what is there: that would cost as much as a
     /// third of making them. False if something is in the way, or gone; then looking tells what, and what was made
     /// here is found.
-    fn make_unseen(&mut self, veths: &[&Veth], expected: &mut Changing<'_>) -> Result<bool> {
-        let (mut namespaces, mut births, mut settings) = (Vec::new(), Vec::new(), Vec::new());
+    fn make_unseen<'a>(&mut self, veths: &[&'a Veth], expected: &mut Changing<'_>) -> Result<Option<Born<'a>>> {
+        let (mut namespaces, mut births) = (Vec::new(), Vec::new());
         for veth in veths {
-            let Some(bridge) = self.bridges.get(&veth.bridge).copied() else { return Ok(false) };
+            let Some(bridge) = self.bridges.get(&veth.bridge).copied() else { return Ok(None) };
             let namespace = self.peer_namespace(veth)?;
             expected.insert(&veth.name, Wanted::veth(veth, bridge));
-            births.push(birth(veth, bridge, namespace.as_ref(), self.instance));
-            settings.extend(port_settings(veth));
+            births.push(birth(veth, bridge, namespace.as_deref(), self.instance));
             namespaces.extend(namespace);
         }
-        // The settings go by name, and must not meet a stranger's link: they wait for the births.
-        if try_each(&mut self.host, &births)?.into_iter().flatten().next().is_some() {
+        let answers = take(&mut self.host, &births)?;
+        if answers.iter().any(Result::is_err) {
             for veth in veths {
                 self.bridges.remove(&veth.bridge);
             }
-            return Ok(false);
+            return Ok(None);
         }
-        set_up(&mut self.host, settings)?;
-        Ok(true)
+        // These go by name, and must not meet a stranger's link: they wait for the births.
+        self.set_ports(veths)?;
+        let peers = answers.iter().zip(veths).filter_map(|(answer, veth)| {
+            Some(((&veth.peer.namespace, &veth.peer.name), observed::link(answer)?.partner?))
+        });
+        Ok(Some(peers.collect()))
+    }
+
+    /// What the host's end of a pair can only be told when it is there.
+    fn set_ports(&mut self, veths: &[&Veth]) -> Result<()> {
+        let settings: Vec<Step<'_>> =
+            veths.iter().map(|veth| Step::new(message::set_silent_port(veth), "making", *veth)).collect();
+        let mut without_ipv6 = Vec::new();
+        for (failure, veth) in try_each(&mut self.host, &settings)?.into_iter().zip(veths) {
+            match failure {
+                None => {}
+                Some((errno, _)) if NO_IPV6.contains(&errno) => {
+                    without_ipv6.push(Step::new(message::set_port(veth), "making", *veth));
+                }
+                Some((_, error)) => return Err(error),
+            }
+        }
+        set_up(&mut self.host, without_ipv6)
     }
 
     fn make_bridge(&mut self, bridge: &Bridge, there: Option<&Link>) -> Result<()> {
@@ -116,7 +143,7 @@ impl Worker {
     }
 
     fn make_veths(&mut self, veths: &[&Veth], seen: &BTreeMap<String, Link>) -> Result<()> {
-        let mut namespaces: Vec<File> = Vec::new();
+        let mut namespaces: Vec<Arc<File>> = Vec::new();
         let (mut steps, mut mended) = (Vec::new(), Vec::new());
         for veth in veths {
             let bridge = master(veth, seen)?;
@@ -129,14 +156,14 @@ impl Worker {
                 mended.push(*veth);
             } else {
                 let namespace = self.peer_namespace(veth)?;
-                steps.push(birth(veth, bridge, namespace.as_ref(), self.instance));
+                steps.push(birth(veth, bridge, namespace.as_deref(), self.instance));
                 namespaces.extend(namespace);
             }
-            steps.extend(port_settings(veth));
         }
         if let Some((errno, error)) = try_each(&mut self.host, &steps)?.into_iter().flatten().next() {
             return Err(if errno == libc::EEXIST { name_taken(error) } else { error });
         }
+        self.set_ports(veths)?;
         for veth in mended {
             let Some(socket) = self.socket_if_there(&veth.peer.namespace)? else { continue };
             set_up(socket, vec![Step::new(message::mend_peer(veth), "setting right", veth)])?;
@@ -240,15 +267,6 @@ fn master(veth: &Veth, seen: &BTreeMap<String, Link>) -> Result<u32> {
 /// Makes a pair.
 fn birth<'a>(veth: &'a Veth, bridge: u32, namespace: Option<&File>, instance: Instance) -> Step<'a> {
     Step::new(message::make_veth(veth, bridge, namespace.map(AsRawFd::as_raw_fd), instance), "making", veth)
-}
-
-/// What the host's end of a pair can only be told when it is there.
-fn port_settings(veth: &Veth) -> [Step<'_>; 2] {
-    let name = Which::Name(veth.name.as_str());
-    [
-        Step::new(message::address_generation(name, false), "making", veth).or(NO_IPV6),
-        Step::new(message::set_port(veth), "making", veth),
-    ]
 }
 
 fn making(thing: &dyn Display) -> String {

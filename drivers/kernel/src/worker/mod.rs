@@ -104,7 +104,10 @@ impl Worker {
         for group in wanted.chunk_by(|one, other| one.namespace == other.namespace) {
             match &group[0].namespace {
                 Namespace::Host => set_all(group)?,
-                sandbox => namespace::within(&self.namespaces.file(sandbox)?, || set_all(group))??,
+                sandbox => {
+                    let namespace = self.namespaces.file(sandbox)?;
+                    namespace::within(&namespace, || set_all(group))??
+                }
             }
         }
         Ok(())

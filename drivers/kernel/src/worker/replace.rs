@@ -29,6 +29,8 @@ use super::addressing::{Inside, Outgoing};
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::replace`].
     pub(crate) fn replace(&mut self, from: &Plan, to: &Plan) -> Result<()> {
+        let expected = self.expected.clone();
+        let _at_work = expected.at_work();
         let done = self.make_so(&from.difference(to), to);
         self.namespaces.settle();
         done
@@ -100,15 +102,19 @@ impl Worker {
             let errors = self.remove_at_once(before);
             Error::several(errors).map_or(Ok(()), Err)?;
         }
-        self.make_links(&wanted.bridges, &wanted.veths)?;
+        let born = self.make_links(&wanted.bridges, &wanted.veths)?;
+        // Settings of links stand between what opens the links and what uses them; without any, both go as one.
+        let apart = !wanted.sysctls.is_empty();
+        if apart {
+            for (namespace, inside) in &wanted.inside {
+                self.open_links(namespace, inside)?;
+            }
+            self.set_sysctls(&wanted.sysctls)?;
+        }
         for (namespace, inside) in &wanted.inside {
-            self.open_links(namespace, inside)?;
+            self.furnish(namespace, inside, &born, !apart)?;
         }
         self.notice_carriers(&wanted.veths);
-        self.set_sysctls(&wanted.sysctls)?;
-        for (namespace, inside) in &wanted.inside {
-            self.address(namespace, inside)?;
-        }
         for inside in wanted.inside.values() {
             self.announce(&inside.addresses, to);
         }

@@ -63,7 +63,8 @@ pub(super) fn try_each(socket: &mut Socket, steps: &[Step<'_>]) -> Result<Vec<Op
     Ok(failures.collect())
 }
 
-fn take(socket: &mut Socket, steps: &[Step<'_>]) -> Result<Vec<Answer>> {
+/// Takes all steps in one batch, and hands over the kernel's answers.
+pub(super) fn take(socket: &mut Socket, steps: &[Step<'_>]) -> Result<Vec<Answer>> {
     if steps.is_empty() {
         return Ok(Vec::new());
     }
