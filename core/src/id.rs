@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 use crate::entropy::Entropy;
 use crate::error::{Error, Result};
 
+/// Writes all digits at once: ids are in every record, several times.
+fn write_digits(bytes: &[u8; 32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let mut text = [0; 64];
+    text.iter_mut().zip(nibbles).for_each(|(digit, nibble)| *digit = DIGITS[usize::from(nibble)]);
+    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+}
+
 macro_rules! identifier {
     ($name:ident, $noun:literal) => {
         #[doc = concat!("Names one ", $noun, " for ever; never used again.")]
@@ -34,7 +43,7 @@ macro_rules! identifier {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                write_digits(&self.0, f)
             }
         }
 

@@ -1,15 +1,17 @@
 //! An ordered list of resources: what a driver answers with, what is stored, what the kernel layer makes so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{Identity, Resource};
 
-/// What shall be in the kernel, in the order in which it is made; it is removed in the reverse order.
+/// What shall be in the kernel, in the order in which it is made; it is removed in the reverse order. Clones share it:
+/// a plan goes from driver to record to kernel, and is read on the way, not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Plan(Vec<Resource>);
+pub struct Plan(Arc<Vec<Resource>>);
 
 /// What lies between two plans. A resource stands in one of the three, or in none if it stays as it is.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,21 +42,26 @@ impl Plan {
 
     /// Adds one more resource at the end.
     pub fn push(&mut self, resource: Resource) {
-        self.0.push(resource);
+        Arc::make_mut(&mut self.0).push(resource);
     }
 
     /// This plan, then the other.
     #[must_use]
     pub fn then(mut self, other: &Plan) -> Self {
-        self.0.extend_from_slice(&other.0);
+        if self.is_empty() {
+            return other.clone();
+        }
+        if !other.is_empty() {
+            Arc::make_mut(&mut self.0).extend_from_slice(&other.0);
+        }
         self
     }
 
     /// All of these plans, in order; what several of them hold stands once, where it stood first.
     pub fn union<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Self {
         let mut seen = BTreeSet::new();
-        let resources = plans.into_iter().flat_map(|plan| &plan.0);
-        Self(resources.filter(|resource| seen.insert(resource.identity())).cloned().collect())
+        let resources = plans.into_iter().flat_map(|plan| plan.0.iter());
+        resources.filter(|resource| seen.insert(resource.identity())).cloned().collect()
     }
 
     /// This plan without what any of the others holds too: what may go when the others stay.
@@ -62,7 +69,7 @@ impl Plan {
     pub fn without<'a>(&self, others: impl IntoIterator<Item = &'a Plan>) -> Self {
         let held: BTreeSet<Identity<'_>> =
             others.into_iter().flat_map(|plan| plan.0.iter().map(Resource::identity)).collect();
-        Self(self.0.iter().filter(|resource| !held.contains(&resource.identity())).cloned().collect())
+        self.0.iter().filter(|resource| !held.contains(&resource.identity())).cloned().collect()
     }
 
     /// What has to be done to get from this plan to the next. What stands in both, unchanged, is not touched.
@@ -73,7 +80,7 @@ impl Plan {
         let before: BTreeMap<Identity<'_>, &Resource> = self.0.iter().map(|it| (it.identity(), it)).collect();
         let after: BTreeSet<Identity<'_>> = next.0.iter().map(Resource::identity).collect();
         let mut difference = Difference { added: Vec::new(), changed: Vec::new(), removed: Vec::new() };
-        for resource in &next.0 {
+        for resource in next.0.iter() {
             match before.get(&resource.identity()) {
                 None => difference.added.push(resource),
                 Some(old) if *old == resource => {}
@@ -87,13 +94,13 @@ impl Plan {
 
 impl FromIterator<Resource> for Plan {
     fn from_iter<I: IntoIterator<Item = Resource>>(resources: I) -> Self {
-        Self(resources.into_iter().collect())
+        Self(Arc::new(resources.into_iter().collect()))
     }
 }
 
 impl From<Vec<Resource>> for Plan {
     fn from(resources: Vec<Resource>) -> Self {
-        Self(resources)
+        Self(Arc::new(resources))
     }
 }
 

@@ -58,7 +58,13 @@ pub(crate) fn check_schema(schema: u32) -> Result<()> {
     )))
 }
 
+/// The bytes of most records: room that needs not grow while one is written.
+const USUAL: usize = 2048;
+
 /// Any value of ours as text.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|cause| Error::internal(format!("it has no JSON form: {cause}")))
+    let mut text = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut text, value)
+        .map_err(|cause| Error::internal(format!("it has no JSON form: {cause}")))?;
+    String::from_utf8(text).map_err(|cause| Error::internal(format!("its JSON form is no text: {cause}")))
 }
