@@ -144,6 +144,9 @@ impl Inner {
         name: impl ToString,
         attributes: impl IntoIterator<Item = (&'a str, String)>,
     ) {
+        if self.events.receiver_count() == 0 && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let (id, name) = (id.to_string(), name.to_string());
         tracing::debug!(?subject, ?action, %id, %name, ?attributes, "event");

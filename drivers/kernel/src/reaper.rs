@@ -9,6 +9,7 @@ use trestle_core::{Doing, Plan, Result};
 use crate::firewall::conntrack::ConnectionTracker;
 use crate::mark::Instance;
 use crate::netlink::{Socket, message};
+use crate::thread::Rest;
 
 /// What the reaper's thread owns.
 pub(crate) struct Reaper {
@@ -16,6 +17,8 @@ pub(crate) struct Reaper {
     host: Socket,
     connections: ConnectionTracker,
 }
+
+impl Rest for Reaper {}
 
 impl Reaper {
     pub(crate) fn open(instance: Instance) -> Result<Self> {

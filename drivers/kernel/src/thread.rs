@@ -14,19 +14,26 @@ use trestle_core::{Error, Result};
 
 type Job<T> = Box<dyn FnOnce(&mut T) + Send>;
 
+/// What may be owned by a thread.
+pub(crate) trait Rest {
+    /// Called after each job, when its answer is on its way: nobody waits for this.
+    fn rest(&mut self) {}
+}
+
 /// The owner of a `T`. The thread ends, and drops it, when this is dropped and everything sent was done.
 pub(crate) struct Thread<T> {
     jobs: Option<mpsc::Sender<Job<T>>>,
     handle: Option<thread::JoinHandle<()>>,
 }
 
-impl<T: Send + 'static> Thread<T> {
+impl<T: Rest + Send + 'static> Thread<T> {
     /// Starts the thread.
     pub(crate) fn start(name: &str, mut owned: T) -> Result<Self> {
         let (jobs, inbox) = mpsc::channel::<Job<T>>();
         let handle = thread::Builder::new().name(name.into()).spawn(move || {
             for job in inbox {
                 job(&mut owned);
+                owned.rest();
             }
         });
         let handle = handle.map_err(|cause| Error::internal(format!("starting the thread {name}: {cause}")))?;
@@ -70,6 +77,8 @@ impl<T> Drop for Thread<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Rest for i32 {}
 
     #[tokio::test]
     async fn a_job_that_panics_is_told_and_the_next_one_is_done() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -40,7 +40,8 @@ const LINKS: u32 = 1;
 #[derive(Default)]
 pub(crate) struct Expectations {
     links: Mutex<BTreeMap<String, Wanted>>,
-    at_work: Mutex<()>,
+    at_work: Mutex<bool>,
+    rested: Condvar,
 }
 
 /// What one link should be like; what is open here is its maker's own affair.
@@ -82,10 +83,18 @@ impl Expectations {
         Changing(self.links.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Held for the whole of a change. What the kernel tells of it meanwhile is heard after it, at once: a listener that
-    /// wakes for every part of it takes time from who makes it.
-    pub(crate) fn at_work(&self) -> MutexGuard<'_, ()> {
-        self.at_work.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Said before and after a piece of work. What the kernel tells of it meanwhile is heard after it, all at once: a
+    /// listener that wakes for every part of it takes time from who makes it, and from who waits for him.
+    pub(crate) fn is_at_work(&self, now: bool) {
+        *self.at_work.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        if !now {
+            self.rested.notify_all();
+        }
+    }
+
+    fn wait_for_rest(&self) {
+        let at_work = self.at_work.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.rested.wait_while(at_work, |at_work| *at_work).unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -214,7 +223,7 @@ impl Listener {
                 self.listen_anew();
                 continue;
             }
-            drop(self.expected.at_work());
+            self.expected.wait_for_rest();
             if self.untold {
                 self.tell(Disturbance::Lost);
             }

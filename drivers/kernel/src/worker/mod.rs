@@ -34,6 +34,7 @@ use crate::namespace::{self, Namespaces};
 use crate::netlink::Socket;
 use crate::ports::Ports;
 use crate::sysctl;
+use crate::thread::Rest;
 use crate::watch::Expectations;
 
 /// What the worker owns.
@@ -51,15 +52,20 @@ pub(crate) struct Worker {
     pub(crate) expected: Arc<Expectations>,
 }
 
+impl Rest for Worker {
+    fn rest(&mut self) {
+        self.namespaces.settle();
+        self.expected.is_at_work(false);
+    }
+}
+
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::cookie`].
     pub(crate) fn cookie(&mut self, namespace: &Namespace) -> Result<u64> {
-        let cookie = match namespace.path() {
+        match namespace.path() {
             None => self.host.cookie(),
             Some(path) => self.namespaces.cookie(path),
-        };
-        self.namespaces.settle();
-        cookie
+        }
     }
 
     /// The socket into a namespace.

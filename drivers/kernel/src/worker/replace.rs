@@ -29,11 +29,8 @@ use super::addressing::{Inside, Outgoing};
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::replace`].
     pub(crate) fn replace(&mut self, from: &Plan, to: &Plan) -> Result<()> {
-        let expected = self.expected.clone();
-        let _at_work = expected.at_work();
-        let done = self.make_so(&from.difference(to), to);
-        self.namespaces.settle();
-        done
+        self.expected.is_at_work(true);
+        self.make_so(&from.difference(to), to)
     }
 
     fn make_so(&mut self, difference: &Difference<'_>, to: &Plan) -> Result<()> {

@@ -11,16 +11,14 @@ impl Worker {
     pub(crate) fn restore(&mut self, plans: &[Plan]) -> Vec<Result<()>> {
         let firewall: Vec<&Resource> = plans.iter().flat_map(Plan::resources).filter(|it| it.is_firewall()).collect();
         let doors = self.firewall.restore(&firewall);
-        let results = plans.iter().map(|plan| {
+        let restored = plans.iter().map(|plan| {
             let links = self.restore_links(plan);
             match &doors {
                 Err(error) if plan.resources().iter().any(Resource::is_firewall) => links.and(Err(again(error))),
                 _ => links,
             }
         });
-        let results = results.collect();
-        self.namespaces.settle();
-        results
+        restored.collect()
     }
 
     fn restore_links(&mut self, plan: &Plan) -> Result<()> {

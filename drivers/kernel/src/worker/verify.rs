@@ -55,7 +55,6 @@ impl Worker {
             };
             drifts.extend(found.map(|(deviation, detail)| Drift { resource: resource.to_string(), deviation, detail }));
         }
-        self.namespaces.settle();
         let firewall: Vec<&Resource> = plan.resources().iter().filter(|it| it.is_firewall()).collect();
         if !firewall.is_empty() {
             drifts.extend(self.firewall.verify(&firewall)?);
