@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::SandboxId;
+use crate::id::{EndpointId, NetworkId, SandboxId};
+use crate::mac::MacAddress;
 use crate::name::SandboxName;
 use crate::plan::Plan;
 use crate::resource::Namespace;
@@ -78,6 +79,17 @@ pub enum SandboxState {
         /// What shall be.
         to: Plan,
     },
+    /// Made ahead, and nobody's yet: in no list, without an address. After a crash: removed.
+    Spare {
+        /// What exists: a namespace, and a link on a network.
+        plan: Plan,
+        /// The network.
+        network: NetworkId,
+        /// The endpoint that the link will be.
+        endpoint: EndpointId,
+        /// Its MAC address.
+        mac: MacAddress,
+    },
     /// Being removed. After a crash that goes on.
     Deleting {
         /// What may still exist.
@@ -105,7 +117,9 @@ impl SandboxState {
     /// What is, or may be, in the kernel because of the sandbox itself.
     pub fn footprint(&self) -> Plan {
         match self {
-            Self::Creating { plan } | Self::Ready { plan } | Self::Deleting { plan } => plan.clone(),
+            Self::Creating { plan } | Self::Ready { plan } | Self::Deleting { plan } | Self::Spare { plan, .. } => {
+                plan.clone()
+            }
             Self::Changing { from, to } => either(from, to),
         }
     }

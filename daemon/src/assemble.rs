@@ -79,7 +79,11 @@ pub async fn assemble(
         clock: Arc::new(SystemClock),
         spawn: Arc::new(Tokio(Handle::current())),
     };
-    let config = Config { netns_folder: settings.exec_root.join("netns"), ephemeral: ephemeral_ports()? };
+    let config = Config {
+        netns_folder: settings.exec_root.join("netns"),
+        ephemeral: ephemeral_ports()?,
+        spares: settings.spares,
+    };
     Controller::open(surroundings, config).await
 }
 

@@ -270,7 +270,7 @@ fn launch(host: &Host, data_root: &Path, exec_root: &Path, name: &str) -> std::r
     let socket = UnixDatagram::bind(&notify).expect("a test's folder can be written");
     socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time is set");
     let mut command = Command::new(program("trestled"));
-    command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root);
+    command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root).arg("--spare-sandboxes=0");
     let config = host.folder().join("daemon.json");
     fs::write(&config, "{}").expect("a test's folder can be written");
     command.arg("--config-file").arg(config).env("NOTIFY_SOCKET", &notify);

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, SandboxRequest};
-use trestle_core::controller::{Config, Controller};
+use trestle_core::controller::{Config, Controller, Spares};
 use trestle_core::endpoint::Endpoint;
 use trestle_core::entropy::Entropy;
 use trestle_core::port::PortBinding;
@@ -36,17 +36,23 @@ pub struct Library {
 impl Library {
     /// Puts one together and lets it run.
     pub fn start(host: &Arc<Host>) -> Self {
-        Self::open(host, host.data_root(), host.exec_root()).unwrap_or_else(|error| panic!("opening: {error}"))
+        Self::start_with_spares(host, Spares::NONE)
     }
 
     /// The same with roots of its own; where it is refused, why.
     pub fn try_start(host: &Arc<Host>, roots: &Path) -> Result<Self> {
-        Self::open(host, roots.join("data"), roots.join("run"))
+        Self::open(host, roots.join("data"), roots.join("run"), Spares::NONE)
     }
 
-    fn open(host: &Arc<Host>, data_root: PathBuf, exec_root: PathBuf) -> Result<Self> {
+    /// As [`Library::start`], with sandboxes made ahead.
+    pub fn start_with_spares(host: &Arc<Host>, spares: Spares) -> Self {
+        let opened = Self::open(host, host.data_root(), host.exec_root(), spares);
+        opened.unwrap_or_else(|error| panic!("opening: {error}"))
+    }
+
+    fn open(host: &Arc<Host>, data_root: PathBuf, exec_root: PathBuf, spares: Spares) -> Result<Self> {
         host.block_on(async {
-            let controller = open(data_root, exec_root).await.map_err(|error| error.to_string())?;
+            let controller = open(data_root, exec_root, spares).await.map_err(|error| error.to_string())?;
             let running = tokio::spawn({
                 let controller = controller.clone();
                 async move { controller.run().await }
@@ -175,7 +181,7 @@ fn told(ports: &[PortBinding]) -> Vec<String> {
 }
 
 /// Puts a controller together, in the network namespace of the calling thread and on its runtime.
-async fn open(data_root: PathBuf, exec_root: PathBuf) -> trestle_core::Result<Controller> {
+async fn open(data_root: PathBuf, exec_root: PathBuf, spares: Spares) -> trestle_core::Result<Controller> {
     let netns_folder = exec_root.join("netns");
     let description = data_root.display().to_string();
     let store = EmbeddedStore::open(trestle_store::Options { data_root, exec_root, stamp: stamp() }).await?;
@@ -195,7 +201,7 @@ async fn open(data_root: PathBuf, exec_root: PathBuf) -> trestle_core::Result<Co
         clock: Arc::new(Now),
         spawn: Arc::new(Tokio(Handle::current())),
     };
-    Controller::open(surroundings, Config { netns_folder, ephemeral: ephemeral() }).await
+    Controller::open(surroundings, Config { netns_folder, ephemeral: ephemeral(), spares }).await
 }
 
 /// Which boot and which network namespace this is.

@@ -143,7 +143,9 @@ impl Inner {
         let sandbox = match door {
             Door::Standing => self.ready_sandbox(sandbox)?,
             Door::HalfMade { sandbox: new, .. } => {
-                self.known_sandbox(sandbox).unwrap_or_else(|_| Arc::new(Sandbox::clone(new)))
+                let half = self.known_sandbox(sandbox).ok();
+                let half = half.filter(|half| matches!(half.state, SandboxState::Creating { .. }));
+                half.unwrap_or_else(|| Arc::new(Sandbox::clone(new)))
             }
         };
         check_place(place, &sandbox)?;
@@ -321,6 +323,7 @@ impl Inner {
             // Between two plans with nobody at work on it: the end of a change could not be stored.
             SandboxState::Ready { .. } | SandboxState::Changing { .. } => Ok(sandbox),
             SandboxState::Creating { .. } => Err(Error::conflict(format!("sandbox {} is being made", sandbox.name))),
+            SandboxState::Spare { .. } => Err(Error::not_found(format!("sandbox {} not found", id.short()))),
             SandboxState::Deleting { .. } => Err(Error::conflict(format!("sandbox {} is being removed", sandbox.name))),
         }
     }

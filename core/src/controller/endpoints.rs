@@ -94,20 +94,24 @@ impl Inner {
         lifetime: Lifetime,
         default_name: Option<&str>,
     ) -> Result<Reservation> {
-        let mut places = self.reserve_all(vec![request], lifetime, default_name).await?;
+        let mut places = self.reserve_all(vec![request], lifetime, default_name, None).await?;
         places.pop().ok_or_else(|| Error::internal("a place was asked for, and none was promised"))
     }
 
     /// Promises several places, or none. Their claims are taken in order before anything else, so that two who want
-    /// the same names never wait for each other.
+    /// the same names never wait for each other. The first may have its id and MAC address already.
     pub(super) async fn reserve_all(
         self: &Arc<Self>,
         requests: Vec<EndpointRequest>,
         lifetime: Lifetime,
         default_name: Option<&str>,
+        ready: Option<(EndpointId, MacAddress)>,
     ) -> Result<Vec<Reservation>> {
-        let places: Vec<Place> =
-            requests.into_iter().map(|it| self.place(it, lifetime, default_name)).collect::<Result<_>>()?;
+        let places = requests.into_iter().map(|it| self.place(it, lifetime, default_name));
+        let mut places: Vec<Place> = places.collect::<Result<_>>()?;
+        if let (Some(first), Some((id, mac))) = (places.first_mut(), ready) {
+            (first.endpoint.id, first.endpoint.mac) = (id, mac);
+        }
         let mut claims: Vec<Claim> = places.iter().flat_map(Place::claims).collect();
         claims.sort();
         if let Some(twins) = claims.windows(2).find(|pair| pair[0] == pair[1]) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
@@ -24,6 +25,12 @@ pub(super) struct Inner {
     pub(super) events: broadcast::Sender<Event>,
     /// Told whenever a claim is given back.
     pub(super) freed: Notify,
+    /// Told whenever more spares may be wanted.
+    pub(super) wanting: Notify,
+    /// How many requests are being worked on.
+    pub(super) under_way: AtomicUsize,
+    /// Told whenever none is.
+    pub(super) quiet: Notify,
     /// Told whenever an endpoint owes something.
     pub(super) owing: Notify,
     /// Held for reading by whoever changes the kernel, as long as records and kernel differ because of it; for writing
@@ -43,6 +50,9 @@ impl Inner {
             config,
             events: broadcast::Sender::new(EVENTS_KEPT),
             freed: Notify::new(),
+            wanting: Notify::new(),
+            under_way: AtomicUsize::new(0),
+            quiet: Notify::new(),
             owing: Notify::new(),
             changing: tokio::sync::RwLock::new(()),
             reaping: tokio::sync::Mutex::new(()),
@@ -124,11 +134,13 @@ impl Inner {
 
     /// Runs work to its end on a task of its own and waits for it: whoever asked may go away meanwhile.
     pub(super) async fn finish<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let (answer, answered) = oneshot::channel();
+        let under_way = UnderWay::new(Arc::clone(self));
         self.surroundings.spawn.spawn(Box::pin(async move {
+            let _under_way = under_way;
             // Nobody waits any more: the work is done all the same, and its outcome is in the records and events.
             drop(answer.send(work.await));
         }));
@@ -151,6 +163,24 @@ impl Inner {
         let (id, name) = (id.to_string(), name.to_string());
         tracing::debug!(?subject, ?action, %id, %name, ?attributes, "event");
         drop(self.events.send(Event { at: self.surroundings.clock.now(), subject, action, id, name, attributes }));
+    }
+}
+
+/// A request that is being worked on.
+struct UnderWay(Arc<Inner>);
+
+impl UnderWay {
+    fn new(inner: Arc<Inner>) -> Self {
+        inner.under_way.fetch_add(1, Ordering::AcqRel);
+        Self(inner)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if self.0.under_way.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.quiet.notify_waiters();
+        }
     }
 }
 

@@ -33,7 +33,7 @@ impl State {
 
     /// By full id, then name, then beginning of an id.
     pub(super) fn find_sandbox(&self, reference: &str) -> Result<Arc<Sandbox>> {
-        let all = || self.sandboxes.values();
+        let all = || self.listed_sandboxes();
         let name = |sandbox: &&Arc<Sandbox>| sandbox.name.as_str() == reference;
         find("sandbox", reference, all, |sandbox| sandbox.id.to_string(), name)
     }

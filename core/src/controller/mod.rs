@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the way in and the way out of a sandbox | `attach`, `detach`; what detaching leaves to do: `reaper` |
 //! | ports while attached | `publish`; who has which: `ports` |
-//! | networks, places on them, sandboxes | `networks`, `endpoints`, `sandboxes` |
+//! | networks, places on them, sandboxes | `networks`, `endpoints`, `sandboxes`; those made ahead: `spares` |
 //! | a sandbox's own plan | `sandbox_plan` |
 //! | the start, and mending | `recover`, `repair` |
 //! | what is known, and who has it in hand | `state`, `lookup`, `claims` |
@@ -26,6 +26,7 @@ mod repair;
 pub mod request;
 mod sandbox_plan;
 mod sandboxes;
+mod spares;
 mod state;
 
 use std::future::{Future, poll_fn};
@@ -49,6 +50,7 @@ use crate::sandbox::Sandbox;
 use crate::surroundings::Surroundings;
 use inner::Inner;
 use request::{EndpointRequest, NetworkRequest, SandboxRequest};
+pub use spares::Spares;
 use state::State;
 
 /// What the owner of a controller decides once.
@@ -58,6 +60,8 @@ pub struct Config {
     pub netns_folder: PathBuf,
     /// The host's ephemeral ports (`net.ipv4.ip_local_port_range`), both ends included.
     pub ephemeral: (u16, u16),
+    /// How many sandboxes are made ahead.
+    pub spares: Spares,
 }
 
 /// Networks, endpoints and sandboxes, and all that may be done with them. Cheap to clone; each clone is the same one.
@@ -78,18 +82,20 @@ impl Controller {
         Ok(Self { inner })
     }
 
-    /// Reaps what detaching left to do, and mends what others disturb, as long as it is polled. The owner runs it once.
+    /// Reaps what detaching left to do, mends what others disturb, and makes sandboxes ahead, as long as it is polled.
+    /// The owner runs it once.
     pub async fn run(&self) {
         let mut reaper = pin!(Arc::clone(&self.inner).reap_forever());
         let mut mender = pin!(Arc::clone(&self.inner).repair_forever());
+        let mut refiller = pin!(Arc::clone(&self.inner).refill_forever());
         let mut mending = true;
         poll_fn(|context| {
             if mending && mender.as_mut().poll(context).is_ready() {
                 mending = false;
             }
-            match reaper.as_mut().poll(context) {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => Poll::Pending,
+            match (reaper.as_mut().poll(context), refiller.as_mut().poll(context)) {
+                (Poll::Pending, Poll::Pending) => Poll::Pending,
+                _ => Poll::Ready(()),
             }
         })
         .await;
@@ -105,6 +111,12 @@ impl Controller {
         if let Err(error) = settled.await {
             tracing::error!(%error, "reaping");
         }
+    }
+
+    /// Makes all the spares that are wanted now, instead of when nobody waits for anything.
+    pub async fn refill(&self) -> Result<()> {
+        let inner = Arc::clone(&self.inner);
+        self.inner.finish(async move { inner.refill().await }).await
     }
 
     /// What happens from now on. A listener that is far behind loses the oldest events, and is told so.
@@ -234,7 +246,7 @@ impl Controller {
 
     /// Every sandbox.
     pub fn sandboxes(&self) -> Vec<Sandbox> {
-        self.inner.state().sandboxes.values().map(|sandbox| Sandbox::clone(sandbox)).collect()
+        self.inner.state().listed_sandboxes().map(|sandbox| Sandbox::clone(sandbox)).collect()
     }
 
     /// One sandbox.

@@ -83,6 +83,7 @@ impl Inner {
             }
             Network::clone(network)
         };
+        self.remove_spares(Some(id)).await?;
         let (id, name) = (network.id, network.name.clone());
         self.dismantle(network).await.doing(|| format!("removing network {name}"))?;
         self.tell(Subject::Network, Action::Destroy, id, name, []);

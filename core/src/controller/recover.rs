@@ -27,6 +27,7 @@ impl Inner {
         self.state().enact(records.into_iter().map(|(record, _)| Change::Put(record)).collect());
         self.lease_again().await;
         self.finish_states().await?;
+        report("removing what was made ahead", self.remove_spares(None).await);
         report("finishing with a sandbox", self.finish_sandboxes().await);
         self.forget_orphans().await;
         let gone = self.restore().await;
@@ -191,7 +192,9 @@ impl Inner {
             _ => None,
         });
         let sandboxes = state.sandboxes.values().filter_map(|sandbox| match &sandbox.state {
-            SandboxState::Ready { plan } | SandboxState::Creating { plan } => Some((sandbox.id, plan)),
+            SandboxState::Ready { plan } | SandboxState::Creating { plan } | SandboxState::Spare { plan, .. } => {
+                Some((sandbox.id, plan))
+            }
             SandboxState::Changing { to, .. } => Some((sandbox.id, to)),
             _ => None,
         });

@@ -9,6 +9,7 @@ use super::claims::{Claim, Held};
 use super::endpoints::Reservation;
 use super::request::{NetnsRequest, SandboxRequest};
 use super::sandbox_plan::sandbox_plan;
+use super::spares::Spare;
 use crate::endpoint::Lifetime;
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
@@ -22,13 +23,18 @@ use crate::store::{Change, Key, Record};
 impl Inner {
     /// Makes a sandbox with everything that it is to be attached to, or nothing at all.
     pub(super) async fn create_sandbox(self: &Arc<Self>, request: SandboxRequest) -> Result<Sandbox> {
-        let id = SandboxId::random(self.surroundings.entropy.as_ref());
+        let spare = self.take_spare(&request);
+        let id = match &spare {
+            Some(spare) => spare.sandbox,
+            None => SandboxId::random(self.surroundings.entropy.as_ref()),
+        };
         let name = match request.name {
             Some(name) => name,
             None => SandboxName::try_from(format!("sandbox-{}", id.short()))?,
         };
-        let mut places = self.reserve_all(request.endpoints, Lifetime::Attachment, Some(name.as_str())).await?;
-        match self.make_sandbox(id, name, request.netns, &mut places).await {
+        let ready = spare.as_ref().map(|spare| (spare.endpoint, spare.mac));
+        let mut places = self.reserve_all(request.endpoints, Lifetime::Attachment, Some(name.as_str()), ready).await?;
+        match self.make_sandbox(id, name, request.netns, &mut places, spare).await {
             Ok(sandbox) => {
                 self.tell(Subject::Sandbox, Action::Create, id, &sandbox.name, []);
                 places.iter().for_each(|place| self.tell_connected(place, id));
@@ -48,8 +54,9 @@ impl Inner {
         name: SandboxName,
         netns: NetnsRequest,
         places: &mut [Reservation],
+        spare: Option<Spare>,
     ) -> Result<Sandbox> {
-        let (sandbox, _claims) = self.claim_sandbox(id, name, netns).await?;
+        let (sandbox, _claims) = self.claim_sandbox(id, name, netns, spare).await?;
         // Who acts by himself is given the path of a namespace that is there; others take one change of the kernel.
         if places.first().is_none_or(|place| place.driver.capability().external) {
             self.lay_ground(&sandbox, places.is_empty()).await.doing(|| format!("making sandbox {}", sandbox.name))?;
@@ -83,7 +90,9 @@ impl Inner {
             }
         }
         let _sandbox = self.take(Claim::Sandbox(id)).await;
+        // A spare that nothing was done to is one still.
         if let Ok(sandbox) = self.known_sandbox(id)
+            && !matches!(sandbox.state, SandboxState::Spare { .. })
             && let Err(error) = self.remove_sandbox(&sandbox).await
         {
             tracing::error!(%error, sandbox = %sandbox.name, "a half-made sandbox remains");
@@ -101,14 +110,25 @@ impl Inner {
         }
     }
 
-    /// A sandbox that nobody else has or makes, as it is before anything of it exists.
+    /// A sandbox that nobody else has or makes, as it is before anything is done about it.
     async fn claim_sandbox(
         self: &Arc<Self>,
         id: SandboxId,
         name: SandboxName,
         netns: NetnsRequest,
+        spare: Option<Spare>,
     ) -> Result<(Sandbox, Vec<Held>)> {
-        let mut claims = vec![self.take(Claim::SandboxName(name.clone())).await, self.take(Claim::Sandbox(id)).await];
+        let mut claims = vec![self.take(Claim::SandboxName(name.clone())).await];
+        let plan = match spare {
+            Some(Spare { plan, claim, .. }) => {
+                claims.push(claim);
+                plan
+            }
+            None => {
+                claims.push(self.take(Claim::Sandbox(id)).await);
+                Plan::new()
+            }
+        };
         self.check_new_name(&name)?;
         // Two who give the same namespace at once must not both find it free.
         if matches!(netns, NetnsRequest::Path(_) | NetnsRequest::Pid(_)) {
@@ -120,7 +140,7 @@ impl Inner {
             NetnsRequest::Pid(pid) => self.given(PathBuf::from(format!("/proc/{pid}/ns/net"))).await?,
             NetnsRequest::Host => SandboxNetns::Host,
         };
-        Ok((Sandbox { id, name, netns, state: SandboxState::Creating { plan: Plan::new() } }, claims))
+        Ok((Sandbox { id, name, netns, state: SandboxState::Creating { plan } }, claims))
     }
 
     /// Detaches whatever is in it, then removes it.
@@ -174,7 +194,7 @@ impl Inner {
         let Some(claim) = self.try_take(Claim::Sandbox(id)) else { return Ok(()) };
         let Ok(sandbox) = self.known_sandbox(id) else { return Ok(()) };
         match sandbox.state {
-            SandboxState::Ready { .. } => return Ok(()),
+            SandboxState::Ready { .. } | SandboxState::Spare { .. } => return Ok(()),
             SandboxState::Deleting { .. } => return self.remove_sandbox(&sandbox).await,
             SandboxState::Creating { .. } => return self.finish_half_made(id, claim).await,
             SandboxState::Changing { .. } => {}
@@ -214,7 +234,7 @@ impl Inner {
     }
 
     fn check_new_name(&self, name: &SandboxName) -> Result<()> {
-        match self.state().sandboxes.values().find(|other| other.name == *name) {
+        match self.state().listed_sandboxes().find(|other| other.name == *name) {
             Some(other) => {
                 Err(Error::conflict(format!("sandbox with name {name} already exists ({})", other.id.short())))
             }

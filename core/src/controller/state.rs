@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::network::Network;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SandboxState};
 use crate::store::{Change, Key, Record};
 
 /// Everything, behind one mutex that is held for look-ups and single changes only.
@@ -22,6 +22,8 @@ pub(super) struct State {
     pub(super) sandboxes: BTreeMap<SandboxId, Arc<Sandbox>>,
     pub(super) ports: PortTable,
     pub(super) claims: BTreeSet<Claim>,
+    /// Networks that sandboxes were made on: spares are made for them.
+    pub(super) in_demand: BTreeSet<NetworkId>,
     /// Records that are ahead of the store, because it refused them; the reaper stores them when it can.
     pub(super) unstored: BTreeSet<Key>,
     /// What belongs to nobody and could not be given back yet; the reaper does when it can.
@@ -75,6 +77,11 @@ impl State {
             .get(&endpoint.network)
             .cloned()
             .ok_or_else(|| Error::internal(format!("endpoint {} is on a network that is gone", endpoint.name)))
+    }
+
+    /// Every sandbox that somebody asked for.
+    pub(super) fn listed_sandboxes(&self) -> impl Iterator<Item = &Arc<Sandbox>> {
+        self.sandboxes.values().filter(|it| !matches!(it.state, SandboxState::Spare { .. }))
     }
 
     /// Every endpoint on a network.

@@ -23,6 +23,7 @@ pub(super) struct File {
     pub(super) group: Option<String>,
     pub(super) default_address_pools: Option<Vec<PoolEntry>>,
     pub(super) mtu: Option<u32>,
+    pub(super) spare_sandboxes: Option<usize>,
     pub(super) firewall_backend: Option<String>,
     pub(super) tlsverify: Option<bool>,
     pub(super) tlscacert: Option<PathBuf>,

@@ -47,6 +47,9 @@ pub struct Flags {
     /// Bytes a packet may have on networks that don't say [default: as the link of the default route]
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
+    /// How many sandboxes are made ahead for each network, 32 on all together; 0 makes none [default: 4]
+    #[arg(long, value_name = "NUMBER")]
+    pub spare_sandboxes: Option<usize>,
     /// What programs the firewall: nftables [default: nftables]
     #[arg(long, value_name = "NAME")]
     pub firewall_backend: Option<String>,

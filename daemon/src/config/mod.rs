@@ -9,6 +9,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use trestle_core::controller::Spares;
 
 pub use file::DEFAULT_FILE;
 pub use flags::{Flags, IDLE, IdleFlags, TlsFlags};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub default_pools: Vec<DefaultPool>,
     /// For networks that don't say.
     pub mtu: Option<u32>,
+    /// How many sandboxes are made ahead.
+    pub spares: Spares,
     /// Certificates and key for TCP.
     pub tls: Option<TlsFiles>,
     /// What was given and has no effect.
@@ -89,6 +92,7 @@ impl Settings {
         let log_level = faults.once("log-level", flags.log_level, file.log_level);
         let group = faults.once("group", flags.group, file.group);
         let mtu = faults.once("mtu", flags.mtu, file.mtu);
+        let spares = faults.once("spare-sandboxes", flags.spare_sandboxes, file.spare_sandboxes);
         let backend = faults.once("firewall-backend", flags.firewall_backend, file.firewall_backend);
         let insecure_tcp = faults.once("insecure-tcp", flags.insecure_tcp, file.insecure_tcp);
         let tlsverify = faults.once("tlsverify", flags.tls.tlsverify, file.tlsverify);
@@ -123,8 +127,20 @@ impl Settings {
         for host in &hosts {
             faults.host(host, tls.is_some(), insecure_tcp.unwrap_or(false));
         }
-        let settings = Self { data_root, exec_root, hosts, pidfile, log_level, group, default_pools, mtu, tls, idle };
-        faults.none(settings)
+        let spares = spares.map_or_else(Spares::default, |per_network| Spares { per_network, ..Spares::default() });
+        faults.none(Self {
+            data_root,
+            exec_root,
+            hosts,
+            pidfile,
+            log_level,
+            group,
+            default_pools,
+            mtu,
+            spares,
+            tls,
+            idle,
+        })
     }
 
     /// The lines that tell what was given without effect.

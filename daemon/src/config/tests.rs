@@ -40,6 +40,7 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
             "-Gnet",
             "--default-address-pool=base=10.0.0.0/8,size=24",
             "--mtu=1400",
+            "--spare-sandboxes=2",
             "--firewall-backend=nftables",
             "--tlsverify",
             "--tlscacert=/ca",
@@ -53,7 +54,7 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
         &[],
         r#"{"data-root": "/d", "exec-root": "/e", "hosts": ["unix:///s", "tcp://10.0.0.1:2476"], "pidfile": "/p",
             "debug": true, "group": "net", "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "mtu": 1400,
-            "firewall-backend": "nftables", "tlsverify": true, "tlscacert": "/ca", "tlscert": "/c", "tlskey": "/k",
+            "spare-sandboxes": 2, "firewall-backend": "nftables", "tlsverify": true, "tlscacert": "/ca", "tlscert": "/c", "tlskey": "/k",
             "userland-proxy": false}"#,
     );
     assert_eq!(flags.clone().unwrap(), file.unwrap());

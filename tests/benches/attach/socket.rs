@@ -35,6 +35,7 @@ impl OverSocket {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be made");
         let mut command = std::process::Command::new(program("trestled"));
         command.arg("--data-root").arg(host.data_root()).arg("--exec-root").arg(host.exec_root());
+        command.arg("--spare-sandboxes=0");
         let mut daemon = host.start(command, "trestled");
         let path = host.exec_root().join("trestle.sock");
         let connection = loop {

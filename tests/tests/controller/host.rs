@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use ipnet::IpNet;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, SandboxRequest};
-use trestle_core::controller::{Config, Controller};
+use trestle_core::controller::{Config, Controller, Spares};
 use trestle_core::entropy::Entropy;
 use trestle_core::error::Result;
 use trestle_core::facts::Facts;
@@ -24,6 +24,8 @@ pub(crate) struct Host {
     pub(crate) kernel: Arc<FakeKernel>,
     pub(crate) store: Arc<FakeStore>,
     pub(crate) ipam: Arc<FatedIpam>,
+    /// How many sandboxes are made ahead: none, unless a test says so.
+    pub(crate) spares: Spares,
     entropy: Arc<Counting>,
 }
 
@@ -43,6 +45,7 @@ impl Host {
             kernel: Arc::new(FakeKernel::new(facts, Arc::clone(&fate))),
             store: Arc::new(FakeStore::new(Arc::clone(&fate))),
             ipam: Arc::new(FatedIpam::new(Arc::clone(&fate))),
+            spares: Spares::NONE,
             entropy: Arc::default(),
             fate,
         }
@@ -62,7 +65,11 @@ impl Host {
             clock: Arc::new(NoTime),
             spawn: Arc::new(OnTokio),
         };
-        Controller::open(surroundings, Config { netns_folder: "/run/netns".into(), ephemeral: (40000, 40099) }).await
+        Controller::open(
+            surroundings,
+            Config { netns_folder: "/run/netns".into(), ephemeral: (40000, 40099), spares: self.spares },
+        )
+        .await
     }
 
     pub(crate) fn everything(&self) -> Everything {

@@ -9,3 +9,4 @@ mod host;
 mod objects;
 mod outage;
 mod routes;
+mod spares;

@@ -105,6 +105,7 @@ impl Sandbox {
             SandboxState::Ready { .. } => "ready",
             SandboxState::Changing { .. } => "changing",
             SandboxState::Deleting { .. } => "deleting",
+            SandboxState::Spare { .. } => "spare",
         };
         let (namespace, origin) = match &sandbox.netns {
             SandboxNetns::Made { path } => (Some(path.display().to_string()), "made"),
