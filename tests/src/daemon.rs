@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_json::Value;
+use trestle_core::controller::Spares;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
 
 use crate::front::{Front, Place, Result};
@@ -25,12 +26,18 @@ const AMISS: i32 = 6;
 pub struct Daemon {
     host: Arc<Host>,
     process: Mutex<Option<Process>>,
+    spares: Spares,
 }
 
 impl Daemon {
     /// Starts it, and waits until it says that it is ready.
     pub fn start(host: &Arc<Host>) -> Self {
-        let daemon = Self { host: host.clone(), process: Mutex::new(None) };
+        Self::start_with_spares(host, Spares::NONE)
+    }
+
+    /// The same, with so many sandboxes made ahead for each network.
+    pub fn start_with_spares(host: &Arc<Host>, spares: Spares) -> Self {
+        let daemon = Self { host: host.clone(), process: Mutex::new(None), spares };
         daemon.start_again();
         daemon
     }
@@ -43,11 +50,11 @@ impl Daemon {
 
     /// Starts one more on the same host, with roots of its own, which is expected to be refused; what it printed.
     pub fn start_rival(&self, roots: &Path) -> std::result::Result<Process, String> {
-        launch(&self.host, &roots.join("data"), &roots.join("run"), "rival")
+        launch(&self.host, &roots.join("data"), &roots.join("run"), self.spares, "rival")
     }
 
     fn try_start(&self) -> std::result::Result<Process, String> {
-        launch(&self.host, &self.host.data_root(), &self.host.exec_root(), "trestled")
+        launch(&self.host, &self.host.data_root(), &self.host.exec_root(), self.spares, "trestled")
     }
 
     /// Ends it as a power cut would.
@@ -262,7 +269,13 @@ fn network_arguments(verb: &str, request: &NetworkRequest) -> Vec<String> {
 }
 
 /// Starts a daemon and waits until it is ready; if it ends before that, what it printed.
-fn launch(host: &Host, data_root: &Path, exec_root: &Path, name: &str) -> std::result::Result<Process, String> {
+fn launch(
+    host: &Host,
+    data_root: &Path,
+    exec_root: &Path,
+    spares: Spares,
+    name: &str,
+) -> std::result::Result<Process, String> {
     let notify = host.folder().join(format!("{name}.notify"));
     if notify.exists() {
         fs::remove_file(&notify).expect("a test's folder can be written");
@@ -270,7 +283,8 @@ fn launch(host: &Host, data_root: &Path, exec_root: &Path, name: &str) -> std::r
     let socket = UnixDatagram::bind(&notify).expect("a test's folder can be written");
     socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time is set");
     let mut command = Command::new(program("trestled"));
-    command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root).arg("--spare-sandboxes=0");
+    command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root);
+    command.arg(format!("--spare-sandboxes={}", spares.per_network));
     let config = host.folder().join("daemon.json");
     fs::write(&config, "{}").expect("a test's folder can be written");
     command.arg("--config-file").arg(config).env("NOTIFY_SOCKET", &notify);

@@ -36,6 +36,8 @@ pub(super) struct Inner {
     /// Held for reading by whoever changes the kernel, as long as records and kernel differ because of it; for writing
     /// by whoever compares them as a whole. Never across a call to a driver or an address manager.
     pub(super) changing: tokio::sync::RwLock<()>,
+    /// Held by whoever makes a spare, so that no more are made than are wanted.
+    pub(super) refilling: tokio::sync::Mutex<()>,
     /// Held by whoever reaps.
     pub(super) reaping: tokio::sync::Mutex<()>,
     /// Held by whoever gives back what is on lease, so that it is given back in order.
@@ -55,6 +57,7 @@ impl Inner {
             quiet: Notify::new(),
             owing: Notify::new(),
             changing: tokio::sync::RwLock::new(()),
+            refilling: tokio::sync::Mutex::new(()),
             reaping: tokio::sync::Mutex::new(()),
             releasing: tokio::sync::Mutex::new(()),
             state: Mutex::new(state),

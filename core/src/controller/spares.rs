@@ -82,11 +82,15 @@ impl Inner {
     pub(super) async fn refill_forever(self: Arc<Self>) {
         loop {
             self.wanting.notified().await;
-            while let Some(network) = self.short_of_spares() {
+            loop {
                 self.wait_for_quiet().await;
-                if let Err(error) = self.make_spare(&network).await {
-                    tracing::warn!(%error, network = %network.name, "no sandbox could be made ahead");
-                    break;
+                match self.make_one_more().await {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(error) => {
+                        tracing::warn!(%error, "no sandbox could be made ahead");
+                        break;
+                    }
                 }
             }
         }
@@ -94,10 +98,17 @@ impl Inner {
 
     /// Makes spares until there are enough. For who wants to have them now.
     pub(super) async fn refill(self: &Arc<Self>) -> Result<()> {
-        while let Some(network) = self.short_of_spares() {
-            self.make_spare(&network).await?;
-        }
+        while self.make_one_more().await? {}
         Ok(())
+    }
+
+    /// Makes a spare, if one is wanted. Whether it was.
+    async fn make_one_more(self: &Arc<Self>) -> Result<bool> {
+        let _one_at_a_time = self.refilling.lock().await;
+        match self.short_of_spares() {
+            Some(network) => self.make_spare(&network).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Removes every spare on a network, for who has the network in hand; of all networks at the start.

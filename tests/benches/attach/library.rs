@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use trestle_core::controller::Controller;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, SandboxRequest};
+use trestle_core::controller::{Controller, Spares};
 use trestle_core::id::SandboxId;
 use trestle_tests::front::Front;
 use trestle_tests::host::Host;
@@ -18,22 +18,33 @@ pub(crate) struct InProcess {
     host: Arc<Host>,
     library: Library,
     attached: Option<SandboxId>,
+    id: &'static str,
 }
 
 impl InProcess {
+    /// With every sandbox made from nothing.
+    pub(crate) fn cold() -> Self {
+        Self::new("attach_cold_library", Spares::NONE)
+    }
+
+    /// With sandboxes made ahead.
+    pub(crate) fn warm() -> Self {
+        Self::new("attach_warm", Spares { per_network: 1, in_all: 1 })
+    }
+
     /// Opens the controller, and makes the network.
-    pub(crate) fn new() -> Self {
-        let host = Arc::new(Host::new("library"));
-        let library = Library::start(&host);
+    fn new(id: &'static str, spares: Spares) -> Self {
+        let host = Arc::new(Host::new(id));
+        let library = Library::start_with_spares(&host, spares);
         let name = NETWORK.try_into().expect("it names a network");
         library.create_network(&NetworkRequest::new(name, "bridge")).expect("a network can be made");
-        Self { host, library, attached: None }
+        Self { host, library, attached: None, id }
     }
 }
 
 impl Contestant for InProcess {
     fn id(&self) -> &'static str {
-        "attach_cold_library"
+        self.id
     }
 
     fn attach(&mut self) -> Duration {
@@ -51,6 +62,7 @@ impl Contestant for InProcess {
         self.host.block_on(async {
             controller.delete_sandbox(&sandbox).await.expect("a sandbox can be deleted");
             controller.settle().await;
+            controller.refill().await.expect("sandboxes can be made ahead");
         });
     }
 }

@@ -43,6 +43,7 @@ mod published;
 mod repair;
 mod same_network;
 mod sandboxes;
+mod spares;
 
 fn play(start: Start, scenario: fn(&Landscape)) {
     privileges::obtain(|| scenario(&Landscape::new(start)));
