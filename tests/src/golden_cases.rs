@@ -223,7 +223,7 @@ fn binding(text: &str) -> PortBinding {
     let PortRequest { protocol, container, address, host } = text.parse().expect("a request");
     match host {
         HostPorts::Within(host) if host.count() == container.count() => {
-            PortBinding { protocol, address, host, container }
+            PortBinding { protocol, address, host: Some(host), container }
         }
         _ => panic!("{text} leaves the host's port open"),
     }

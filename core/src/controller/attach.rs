@@ -277,10 +277,11 @@ impl Inner {
     ) -> Result<Vec<PortBinding>> {
         let default = driver.default_address(network);
         let placed = |port: &PortRequest| PortRequest { address: port.address.or(default), ..port.clone() };
-        let wanted: Vec<PortRequest> = wanted.iter().map(placed).collect();
+        let (wanted, opened): (Vec<PortRequest>, Vec<PortRequest>) =
+            wanted.iter().map(placed).partition(|port| driver.takes_host_ports(network, port));
         let mut state = self.state();
         let clash = match state.ports.reserve(endpoint.id, &wanted, self.config.ephemeral, refused) {
-            Ok(bindings) => return Ok(bindings),
+            Ok(bindings) => return Ok(bindings.into_iter().chain(opened.iter().map(PortRequest::opened)).collect()),
             Err(clash) => clash,
         };
         let told = |holder: EndpointId| match state.endpoints.get(&holder) {

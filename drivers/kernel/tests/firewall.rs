@@ -9,7 +9,7 @@ use trestle_core::error::ErrorKind;
 use trestle_core::kernel::{Deviation, Disturbance, is_port_taken};
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{
-    FirewallNetwork, Hairpin, Inside, Loopback, MasqueradedUdp, Namespace, PublishedPort, Resource,
+    FirewallNetwork, GatewayMode, Hairpin, Inside, Loopback, MasqueradedUdp, Namespace, PublishedPort, Resource,
 };
 use trestle_kernel::firewall::{Firewall, News, render, watch};
 use trestle_kernel::mark::Instance;
@@ -19,8 +19,13 @@ fn network(bridge: &str) -> FirewallNetwork {
         bridge: bridge.try_into().unwrap(),
         inside: Inside::Open,
         internal: false,
+        gateway_v4: GatewayMode::Nat,
+        gateway_v6: GatewayMode::Nat,
+        trusted: Vec::new(),
         masquerade_v4: true,
         masquerade_v6: true,
+        source_v4: None,
+        source_v6: None,
         filter_bridged: true,
     }
 }

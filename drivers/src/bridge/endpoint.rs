@@ -59,7 +59,12 @@ pub(super) fn join(network: &Network, endpoint: &Endpoint, slot: &Slot) -> Resul
         },
     };
     let address = |address: IpNet| {
-        Resource::Address(Address { namespace: slot.namespace.clone(), link: slot.interface.clone(), address })
+        Resource::Address(Address {
+            namespace: slot.namespace.clone(),
+            link: slot.interface.clone(),
+            address,
+            announcements: Default::default(),
+        })
     };
     let v4 = lease.v4.map(|net| address(net.into()));
     let v6 = lease.v6.map(|net| address(net.into()));

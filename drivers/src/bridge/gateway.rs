@@ -28,7 +28,12 @@ pub(super) fn address(network: &Network, pool: &Pool, bridge: &Bridge, facts: &F
     }
     let address =
         IpNet::new(gateway, subnet.prefix_len()).expect("a prefix of the same family is as long as it may be");
-    Ok(Some(Resource::Address(Address { namespace: Namespace::Host, link: bridge.name.clone(), address })))
+    Ok(Some(Resource::Address(Address {
+        namespace: Namespace::Host,
+        link: bridge.name.clone(),
+        address,
+        announcements: Default::default(),
+    })))
 }
 
 /// Whether a user's bridge has the address, and with it a route to the whole subnet. With a route to less it is in the

@@ -6,7 +6,9 @@ use trestle_core::id::NetworkId;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
 use trestle_core::network::Network;
-use trestle_core::resource::{Address, Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl};
+use trestle_core::resource::{
+    Address, Bridge, FirewallNetwork, GatewayMode, Inside, Namespace, Owner, Resource, Sysctl,
+};
 use trestle_core::{Error, Plan, Result};
 
 use super::gateway;
@@ -195,7 +197,14 @@ fn link_local(network: &Network, bridge: &Bridge) -> Option<Resource> {
     let address: IpNet = LINK_LOCAL.parse().expect("an address and a prefix length");
     let is_gateway = network.pools.iter().any(|pool| pool.gateway == Some(address.addr()));
     let wanted = bridge.owner == Owner::Us && bridge.ipv6 && !is_gateway;
-    wanted.then(|| Resource::Address(Address { namespace: Namespace::Host, link: bridge.name.clone(), address }))
+    wanted.then(|| {
+        Resource::Address(Address {
+            namespace: Namespace::Host,
+            link: bridge.name.clone(),
+            address,
+            announcements: Default::default(),
+        })
+    })
 }
 
 fn traffic(network: &Network, options: &BridgeOptions, bridge: &Bridge) -> FirewallNetwork {
@@ -204,8 +213,13 @@ fn traffic(network: &Network, options: &BridgeOptions, bridge: &Bridge) -> Firew
         bridge: bridge.name.clone(),
         inside: if options.inter_container { Inside::Open } else { Inside::PublishedOnly },
         internal: network.internal,
+        gateway_v4: GatewayMode::Nat,
+        gateway_v6: GatewayMode::Nat,
+        trusted: Vec::new(),
         masquerade_v4: masquerade && network.pool_v4().is_some(),
         masquerade_v6: masquerade && network.pool_v6().is_some(),
+        source_v4: None,
+        source_v6: None,
         filter_bridged: bridge.filter_bridged,
     }
 }

@@ -55,7 +55,7 @@ fn published(port: &PortBinding, lease: &Lease) -> PublishedPort {
     PublishedPort {
         protocol: port.protocol,
         address: port.address,
-        host: port.host,
+        host: port.host.unwrap_or(port.container),
         container: port.container,
         to_v4: lease.v4.map(|net| net.addr()),
         to_v6: lease.v6.map(|net| net.addr()),

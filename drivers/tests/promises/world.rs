@@ -105,7 +105,12 @@ pub(crate) fn sysctl(key: &str, value: &str, prior: Option<&str>) -> Resource {
 }
 
 pub(crate) fn address(namespace: Namespace, link: &str, address: &str) -> Resource {
-    Resource::Address(Address { namespace, link: if_name(link), address: address.parse().unwrap() })
+    Resource::Address(Address {
+        namespace,
+        link: if_name(link),
+        address: address.parse().unwrap(),
+        announcements: Default::default(),
+    })
 }
 
 /// Asks for a network.
@@ -132,7 +137,7 @@ pub(crate) fn binding(address: Option<&str>, host: &str, container: &str, protoc
     PortBinding {
         protocol: protocol.parse().unwrap(),
         address: address.map(|address| address.parse::<IpAddr>().unwrap()),
-        host: host.parse().unwrap(),
+        host: Some(host.parse().unwrap()),
         container: container.parse().unwrap(),
     }
 }

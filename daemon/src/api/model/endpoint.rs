@@ -146,8 +146,10 @@ impl PublishedPort {
         let leads_to = |to: &&IpAddr| port.address.is_none_or(|at| at.is_ipv4() == to.is_ipv4());
         Self {
             port: port.to_string(),
-            held: can_hold(port.protocol),
-            masqueraded: port.protocol == Protocol::Udp && masqueraded.iter().any(|to| leads_to(&to)),
+            held: port.host.is_some() && can_hold(port.protocol),
+            masqueraded: port.protocol == Protocol::Udp
+                && port.host.is_some()
+                && masqueraded.iter().any(|to| leads_to(&to)),
         }
     }
 }

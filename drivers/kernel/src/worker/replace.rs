@@ -225,6 +225,7 @@ impl<'a> Wanted<'a> {
             Resource::FirewallBase
             | Resource::FirewallNetwork(_)
             | Resource::PublishedPort(_)
+            | Resource::OpenedPort(_)
             | Resource::Hairpin(_)
             | Resource::MasqueradedUdp(_) => {}
         }

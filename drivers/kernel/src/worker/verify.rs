@@ -50,6 +50,7 @@ impl Worker {
                 Resource::PublishedPort(it) => self.ports.verify(it),
                 Resource::FirewallBase
                 | Resource::FirewallNetwork(_)
+                | Resource::OpenedPort(_)
                 | Resource::Hairpin(_)
                 | Resource::MasqueradedUdp(_) => None,
             };
