@@ -228,11 +228,11 @@ mod tests {
             internal: false,
             gateway_v4: GatewayMode::Nat,
             gateway_v6: GatewayMode::Nat,
-            trusted: Vec::new(),
+            trusted: vec!["fifteen-letters".try_into().unwrap()],
             masquerade_v4: true,
             masquerade_v6: true,
             source_v4: None,
-            source_v6: None,
+            source_v6: Some("fd00::2".parse().unwrap()),
             filter_bridged: false,
         });
         let range = Resource::PublishedPort(PublishedPort {
