@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use trestle_core::facts::{Facts, LinkFact};
 use trestle_core::network::{Network, Pool};
-use trestle_core::resource::{Address, Bridge, Namespace, Owner, Resource};
+use trestle_core::resource::{Address, Announcements, Bridge, Namespace, Owner, Resource};
 use trestle_core::{Error, Result};
 
 /// The pool's gateway on the bridge. `None` where a user's bridge has it already, and where an internal network has no
@@ -32,7 +32,7 @@ pub(super) fn address(network: &Network, pool: &Pool, bridge: &Bridge, facts: &F
         namespace: Namespace::Host,
         link: bridge.name.clone(),
         address,
-        announcements: Default::default(),
+        announcements: Announcements::default(),
     })))
 }
 

@@ -7,16 +7,19 @@ use trestle_core::driver::{Addresses, Capability, Chosen, Driver, InterfaceName,
 use trestle_core::endpoint::Endpoint;
 use trestle_core::facts::Facts;
 use trestle_core::network::{Network, Scope};
-use trestle_core::port::PortBinding;
+use trestle_core::port::{PortBinding, PortRequest};
 use trestle_core::{Plan, Result};
 
 mod endpoint;
+mod family;
 mod gateway;
 mod network;
 mod options;
 mod publish;
+mod setting;
 
 pub use options::{BridgeOptions, EndpointOptions};
+pub use setting::LinkSetting;
 
 /// Each network is a bridge; each endpoint a veth pair with one end in it.
 ///
@@ -60,6 +63,15 @@ impl Driver for Bridge {
 
     fn default_address(&self, network: &Network) -> Option<IpAddr> {
         BridgeOptions::read(&network.options).ok().and_then(|options| options.host_address)
+    }
+
+    fn takes_host_ports(&self, network: &Network, request: &PortRequest) -> bool {
+        BridgeOptions::read(&network.options)
+            .map_or(true, |options| publish::takes_host_ports(network, &options, request))
+    }
+
+    fn is_default(&self, network: &Network) -> bool {
+        BridgeOptions::read(&network.options).is_ok_and(|options| options.default)
     }
 
     async fn create_network(&self, network: &Network, facts: &Facts) -> Result<Plan> {

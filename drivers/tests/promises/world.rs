@@ -142,6 +142,11 @@ pub(crate) fn binding(address: Option<&str>, host: &str, container: &str, protoc
     }
 }
 
+/// `[ADDRESS-]CONTAINER/PROTOCOL`, without a port of the host.
+pub(crate) fn opened_binding(address: Option<&str>, container: &str, protocol: &str) -> PortBinding {
+    PortBinding { host: None, ..binding(address, container, container, protocol) }
+}
+
 pub(crate) fn wait<T>(answer: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(answer)
 }
