@@ -154,6 +154,7 @@ impl Worker {
     }
 
     fn tear_down(&mut self, removed: &[&Resource]) -> Vec<Error> {
+        self.end_announcements(removed);
         let going = Going::of(removed);
         for port in &going.ports {
             self.ports.let_go(port);
