@@ -118,7 +118,10 @@ async fn a_sandbox_is_connected_published_and_disconnected() {
     assert_eq!(endpoint["ipv4"], "10.1.0.9/24");
     assert_eq!(endpoint["network"]["name"], "front");
     assert_eq!(endpoint["sandbox"]["name"], "web");
-    assert_eq!(endpoint["published"], json!([{"port": "8080:80/tcp", "held": true, "masqueraded": false}]));
+    assert_eq!(
+        endpoint["published"],
+        json!([{"port": "8080:80/tcp", "opened": [], "held": true, "masqueraded": false}])
+    );
     let (_, published) = post(&daemon, "/endpoints/front%2Fweb/publish", json!({"ports": ["53:53/udp"]})).await;
     assert_eq!(published["ports"].as_array().unwrap().len(), 2, "{published}");
     let (_, published) = post(&daemon, "/endpoints/web/unpublish", json!({"ports": ["80"]})).await;
