@@ -105,6 +105,35 @@ pub fn bridge() -> Vec<(&'static str, Plan)> {
     ]
 }
 
+/// Every mix of the options by which packets get in and out of a network, with published ports where it can have any.
+/// The drivers refuse some; of each other one a name and the plan.
+pub fn cross_product() -> Vec<(String, Plan)> {
+    let modes = ["nat", "nat-unprotected", "routed", "isolated"];
+    let either = ["true", "false"];
+    let mut mixes = Vec::new();
+    for (v4, v6) in modes.iter().flat_map(|v4| modes.map(|v6| (*v4, v6))) {
+        for (icc, masquerade) in either.iter().flat_map(|icc| either.map(|masquerade| (*icc, masquerade))) {
+            for (internal, more) in [(false, None), (true, None), (false, Some(TRUSTED)), (false, Some(SOURCE))] {
+                let mut case = Case::new(BOTH).options(&[
+                    ("com.docker.network.bridge.gateway_mode_ipv4", v4),
+                    ("com.docker.network.bridge.gateway_mode_ipv6", v6),
+                    ("com.docker.network.bridge.enable_icc", icc),
+                    ("com.docker.network.bridge.enable_ip_masquerade", masquerade),
+                ]);
+                case = case.options(more.as_slice());
+                case = if internal { case.internal().endpoint(&[]) } else { case.asking(PORTS) };
+                let name = format!("{v4} {v6} icc={icc} masquerade={masquerade} internal={internal} {more:?}");
+                mixes.extend(case.try_plan().ok().map(|plan| (name, plan)));
+            }
+        }
+    }
+    mixes
+}
+
+const TRUSTED: (&str, &str) = ("com.docker.network.bridge.trusted_host_interfaces", "eth1:vxlan.1");
+const SOURCE: (&str, &str) = ("com.docker.network.host_ipv4", "192.0.2.7");
+const PORTS: &[&str] = &["8080:80", "53:53/udp", "8000-8010:8000-8010", "0.0.0.0:81:81", "[::]:82:82", "9:9/sctp"];
+
 /// The network of the host driver.
 pub fn host() -> Vec<(&'static str, Plan)> {
     vec![("host", Case::of(&Host).endpoint(&[]).plan())]
@@ -167,14 +196,31 @@ impl Case {
         self
     }
 
+    /// With ports as the controller would have them: of the host, where the network takes any.
+    fn asking(mut self, ports: &[&str]) -> Self {
+        let bindings = ports.iter().map(|text| {
+            let request: PortRequest = text.parse().expect("a request");
+            match self.driver.takes_host_ports(&self.network, &request) {
+                true => binding(text),
+                false => request.opened(),
+            }
+        });
+        self.endpoints.push(bindings.collect());
+        self
+    }
+
     fn settings(mut self, settings: &'static str) -> Self {
         self.settings = Some(settings);
         self
     }
 
     /// Asks the driver for all of it.
-    fn plan(mut self) -> Plan {
-        let mut whole = answer(self.driver.create_network(&self.network, &self.facts));
+    fn plan(self) -> Plan {
+        self.try_plan().expect("every golden case is one that the drivers take")
+    }
+
+    fn try_plan(mut self) -> Result<Plan> {
+        let mut whole = answer(self.driver.create_network(&self.network, &self.facts))?;
         self.network.state = NetworkState::Ready { plan: whole.clone() };
         for (index, ports) in (0..).zip(&self.endpoints) {
             let mut endpoint = endpoint(&self.network, index);
@@ -184,10 +230,10 @@ impl Case {
                 namespace: Namespace::At(format!("/run/trestle/netns/{index:012x}").into()),
                 interface: name("eth0"),
             };
-            whole = whole.then(&answer(self.driver.join(&self.network, &endpoint, &slot)).plan);
-            whole = whole.then(&answer(self.driver.publish(&self.network, &endpoint, ports)));
+            whole = whole.then(&answer(self.driver.join(&self.network, &endpoint, &slot))?.plan);
+            whole = whole.then(&answer(self.driver.publish(&self.network, &endpoint, ports))?);
         }
-        whole
+        Ok(whole)
     }
 }
 
@@ -279,9 +325,9 @@ fn name(link: &str) -> IfName {
 }
 
 /// A built-in driver answers at once.
-fn answer<T>(answer: impl Future<Output = Result<T>>) -> T {
+fn answer<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime of one thread");
-    runtime.block_on(answer).expect("every golden case is one that the drivers take")
+    runtime.block_on(answer)
 }
 
 #[cfg(test)]
