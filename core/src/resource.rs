@@ -418,3 +418,27 @@ impl Resource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_that_were_stored_before_gateway_modes_mean_what_they_meant_and_are_written_as_they_were() {
+        for stored in [
+            r#"{"kind":"firewall_network","bridge":"br0","inside":"open","internal":false,"masquerade_v4":true,"masquerade_v6":false,"filter_bridged":true}"#,
+            r#"{"kind":"address","namespace":"host","link":"br0","address":"10.1.0.1/24"}"#,
+        ] {
+            let resource: Resource = serde_json::from_str(stored).unwrap();
+            match &resource {
+                Resource::FirewallNetwork(it) => {
+                    assert_eq!([it.gateway_v4, it.gateway_v6], [GatewayMode::Nat; 2]);
+                    assert_eq!((&it.trusted[..], it.source_v4, it.source_v6), (&[][..], None, None));
+                }
+                Resource::Address(it) => assert_eq!(it.announcements, Announcements::default()),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(serde_json::to_string(&resource).unwrap(), stored);
+        }
+    }
+}

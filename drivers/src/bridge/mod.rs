@@ -27,6 +27,9 @@ pub use setting::LinkSetting;
 /// - An **internal** network neither forwards nor publishes: its bridge has its addresses, so that the host reaches the
 ///   containers, but its endpoints have no way out. Publishing a port of it is `Forbidden`: where Docker ignores such a
 ///   wish, a person would look for the fault elsewhere.
+/// - Each family has its **gateway mode**: translated (nat), translated and open by route (nat-unprotected), open by
+///   route where ports are published (routed), or, of internal networks, without the host (isolated). Where a family is
+///   routed, publishing takes no port of the host.
 /// - A bridge that **somebody else made** is used with its own MTU and MAC address, and never configured or removed. It
 ///   gets the gateway address where it lacks it, for nothing would leave the network otherwise; that address is ours
 ///   and goes with the network. What it has stays.

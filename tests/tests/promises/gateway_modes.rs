@@ -10,6 +10,7 @@ use trestle_tests::wire::{self, End};
 
 const MODE_V4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
 const MODE_V6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
+const NAME: &str = "com.docker.network.bridge.name";
 const TRUSTED: &str = "com.docker.network.bridge.trusted_host_interfaces";
 const INTER_CONTAINER: &str = "com.docker.network.bridge.enable_icc";
 const SOURCE_V4: &str = "com.docker.network.host_ipv4";
@@ -24,6 +25,8 @@ on_every_front!(
     isolated_networks_reach_neither_the_host_nor_the_outside,
     trusted_links_reach_published_ports_at_the_container_s_own_address,
     the_outside_sees_the_chosen_source_address,
+    every_mode_holds_without_ipv4,
+    every_mode_holds_on_a_user_s_bridge_which_stays,
 );
 
 fn with(options: &[(&str, &str)]) -> impl FnOnce(&mut NetworkRequest) {
@@ -236,4 +239,68 @@ fn the_outside_sees_the_chosen_source_address(land: &Landscape) {
         assert_eq!((answer.by(), answer.saw()), (Some("plain"), Some(own)), "between networks the source is kept");
     }
     land.nothing_is_amiss();
+}
+
+/// What a network of a mode lets in at a container's own address: an opened port, another one, and a port of the host.
+const WORDS: [(&str, [bool; 3]); 3] =
+    [("nat", [false, false, true]), ("nat-unprotected", [true, true, true]), ("routed", [true, false, false])];
+
+#[track_caller]
+fn keeps_its_word(land: &Landscape, name: &str, own: &[IpAddr], router: &[IpAddr], lets_in: [bool; 3]) {
+    for (asked, port, lets_in) in [(own, 80, lets_in[0]), (own, 81, lets_in[1]), (router, 8080, lets_in[2])] {
+        answers(outside(land), asked, port, lets_in.then_some(name));
+    }
+}
+
+fn every_mode_holds_without_ipv4(land: &Landscape) {
+    for (mode, lets_in) in WORDS {
+        land.network_as(mode, |request| {
+            request.ipv4 = false;
+            with(&[(MODE_V6, mode)])(request);
+        });
+        let web = land.container(&format!("web-{mode}"), mode, &["8080:80/tcp", "8080:80/udp"]);
+        let _servers = [web.serve(80), web.serve(81)];
+        assert_eq!(web.places[mode].v4, None);
+        let own = [IpAddr::from(web.places[mode].v6.unwrap())];
+        keeps_its_word(land, &web.name, &own, &ROUTER[1..], lets_in);
+        answers(from(&web), &ROUTER[1..], 8080, lets_in[2].then_some(&*web.name));
+        land.front.delete_sandbox(&web.name).unwrap();
+    }
+    land.network_as("vault", |request| {
+        (request.ipv4, request.internal) = (false, true);
+        with(&[(MODE_V6, "isolated")])(request);
+    });
+    let (safe, friend) = (land.container("safe", "vault", &[]), land.container("friend", "vault", &[]));
+    let _server = safe.serve(80);
+    let own = [IpAddr::from(safe.places["vault"].v6.unwrap())];
+    answers(from(&friend), &own, 80, Some("safe"));
+    answers(host(land), &own, 80, None);
+    answers(outside(land), &own, 80, None);
+    land.nothing_is_amiss();
+}
+
+fn every_mode_holds_on_a_user_s_bridge_which_stays(land: &Landscape) {
+    land.router.ip("link add lan0 type bridge");
+    land.router.ip("link set lan0 up");
+    land.router.ip("address add fe80::9/64 dev lan0 nodad");
+    for (mode, lets_in) in WORDS {
+        land.network_as(mode, with(&[(NAME, "lan0"), (MODE_V4, mode), (MODE_V6, mode)]));
+        let web = land.container(&format!("web-{mode}"), mode, &["8080:80/tcp", "8080:80/udp"]);
+        let _servers = [web.serve(80), web.serve(81)];
+        keeps_its_word(land, &web.name, &web.addresses(mode), &ROUTER, lets_in);
+        land.nothing_is_amiss();
+        land.front.delete_sandbox(&web.name).unwrap();
+        land.front.delete_network(mode).unwrap();
+        assert_eq!(land.router.ip("-4 -o address show dev lan0"), "");
+    }
+    land.network_as("vault", |request| {
+        request.internal = true;
+        with(&[(NAME, "lan0"), (MODE_V4, "isolated"), (MODE_V6, "isolated")])(request);
+    });
+    let safe = land.container("safe", "vault", &[]);
+    let _server = safe.serve(80);
+    answers(host(land), &safe.addresses("vault"), 80, None);
+    land.front.delete_sandbox("safe").unwrap();
+    land.front.delete_network("vault").unwrap();
+    assert!(land.router.ip("-o link show dev lan0").contains("lan0"));
 }

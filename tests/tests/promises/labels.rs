@@ -1,16 +1,19 @@
 //! What Docker's other labels do to bridges and to the links of containers.
 
 use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use trestle_core::controller::request::{EndpointRequest, NetworkRequest};
 use trestle_tests::landscape::{Container, Landscape, place};
 use trestle_tests::snapshot::Snapshot;
-use trestle_tests::traffic::Protocol;
+use trestle_tests::traffic::{Ear, Protocol};
 
 const NAME: &str = "com.docker.network.bridge.name";
 const INHIBIT: &str = "com.docker.network.bridge.inhibit_ipv4";
 const DEFAULT: &str = "com.docker.network.bridge.default_bridge";
+const COUNT: &str = "com.docker.network.advertise_addr_nmsgs";
+const APART: &str = "com.docker.network.advertise_addr_ms";
 const SETTINGS: &str = "com.docker.network.endpoint.sysctls";
 
 on_every_front!(
@@ -19,6 +22,8 @@ on_every_front!(
     a_setting_that_the_kernel_refuses_leaves_nothing,
     somebody_who_changes_a_setting_is_noticed,
     the_default_network_stays,
+    addresses_are_announced_as_often_as_asked,
+    of_an_address_that_is_gone_nothing_more_is_announced,
 );
 
 fn option(key: &str, value: &str) -> impl FnOnce(&mut NetworkRequest) {
@@ -112,4 +117,57 @@ fn the_default_network_stays(land: &Landscape) {
     assert!(refusal.contains("network main is the default network already"), "{refusal}");
     let web = land.container("web", "main", &[]);
     assert!(web.places.contains_key("main"));
+}
+
+fn addresses_are_announced_as_often_as_asked(land: &Landscape) {
+    for (count, name) in ["0", "1", "3"].into_iter().zip(["none", "once", "often"]) {
+        land.network_as(name, |request| {
+            option(COUNT, count)(request);
+            option(APART, "100")(request);
+        });
+        let friend = land.container(&format!("friend-{name}"), name, &[]);
+        let mut ear = Ear::new(&friend.namespace);
+        let web = land.container(&format!("web-{name}"), name, &[]);
+        let count: usize = count.parse().unwrap();
+        for address in web.addresses(name) {
+            let at_once = ear.count(address);
+            assert!((count.min(1)..=count).contains(&at_once), "{address} was announced {at_once} times at once");
+            ear.wait_for(address, count);
+        }
+    }
+}
+
+fn of_an_address_that_is_gone_nothing_more_is_announced(land: &Landscape) {
+    land.network_as("front", option(APART, "100"));
+    let friend = land.container("friend", "front", &[]);
+    let mut ear = Ear::new(&friend.namespace);
+    let mut short = land.container("short", "front", &[]);
+    let gone = short.addresses("front");
+    land.disconnect(&mut short, "front");
+    let before = gone.map(|address| ear.count(address));
+    // Whoever comes now has another address, so that his are told apart.
+    let mut long = land.sandbox("long");
+    land.connect_as(&mut long, "front", &[], |request| {
+        request.v4 = Some(next(gone[0]));
+        request.v6 = Some(next_v6(gone[1]));
+    });
+    for address in long.addresses("front") {
+        ear.wait_for(address, 3);
+    }
+    assert_eq!(gone.map(|address| ear.count(address)), before);
+}
+
+/// An address some way after another.
+fn next(address: IpAddr) -> Ipv4Addr {
+    match address {
+        IpAddr::V4(address) => Ipv4Addr::from_bits(address.to_bits() + 16),
+        IpAddr::V6(address) => panic!("{address} is no IPv4 address"),
+    }
+}
+
+fn next_v6(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() + 16),
+        IpAddr::V4(address) => panic!("{address} is no IPv6 address"),
+    }
 }
