@@ -8,7 +8,7 @@ use trestle_core::name::IfName;
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{
     Address, Announcements, Bridge, FirewallNetwork, GatewayMode, Hairpin, Inside, Loopback, MAIN_TABLE, Namespace,
-    Netns, Owner, Peer, PublishedPort, Resource, Route, SourceRule, Veth,
+    Netns, OpenedPort, Owner, Peer, PublishedPort, Resource, Route, SourceRule, Veth,
 };
 use trestle_core::{Plan, Result};
 
@@ -381,7 +381,10 @@ fn marks(resource: &Resource) -> Vec<String> {
 }
 
 fn is_firewall(resource: &Resource) -> bool {
-    matches!(resource, Resource::FirewallBase | Resource::FirewallNetwork(_) | Resource::Hairpin(_))
+    matches!(
+        resource,
+        Resource::FirewallBase | Resource::FirewallNetwork(_) | Resource::OpenedPort(_) | Resource::Hairpin(_)
+    )
 }
 
 /// What somebody can do away with by one command, and what a second apply of the same plan brings back.
@@ -438,10 +441,10 @@ fn network() -> Plan {
             internal: false,
             gateway_v4: GatewayMode::Nat,
             gateway_v6: GatewayMode::Nat,
-            trusted: Vec::new(),
+            trusted: vec![name("trusted0")],
             masquerade_v4: true,
             masquerade_v6: false,
-            source_v4: None,
+            source_v4: Some([192, 0, 2, 86].into()),
             source_v6: None,
             filter_bridged: false,
         }),
@@ -500,6 +503,11 @@ fn published(number: u8) -> Plan {
             container: port(80),
             to_v4: Some([10, 86, 0, number].into()),
             to_v6: None,
+        }),
+        Resource::OpenedPort(OpenedPort {
+            protocol: Protocol::Tcp,
+            address: [10, 86, 0, number].into(),
+            ports: port(80),
         }),
         Resource::Hairpin(Hairpin { address: [10, 86, 0, number].into() }),
     ])

@@ -314,6 +314,11 @@ fn restoring_mends_everything_and_keeps_the_admin_chain() {
         "insert rule inet trestle nat_postrouting masquerade\n",
         "delete chain inet trestle raw_prerouting\nadd chain inet trestle raw_prerouting { type filter hook prerouting priority 5; }\n",
         "flush chain inet trestle ports\ndelete map inet trestle ports_v4\nadd map inet trestle ports_v4 { type ipv4_addr : ipv4_addr; }\n",
+        // As it was before networks had a gateway mode for each family.
+        "flush chain inet trestle forward\ndelete map inet trestle inside\n\
+         add map inet trestle inside { type ifname . ifname : verdict; }\n\
+         add element inet trestle inside { \"trestle0\" . \"trestle0\" : accept }\n\
+         add rule inet trestle forward iifname . oifname vmap @inside\n",
         "add table inet trestle { flags dormant; }\n",
     ] {
         with_firewall(&every, |firewall| {
