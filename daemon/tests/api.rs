@@ -177,6 +177,44 @@ async fn inspecting_tells_which_ports_are_only_mapped_and_which_are_masqueraded(
 }
 
 #[tokio::test]
+async fn inspecting_tells_which_ports_are_open_at_the_container_s_own_addresses() {
+    let daemon = Daemon::start().await;
+    post(&daemon, "/sandboxes", json!({"name": "web"})).await;
+    let mode = |family| format!("com.docker.network.bridge.gateway_mode_ipv{family}");
+    let pools = json!([{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]);
+    let note = |port: &str, opened: &[&str], held: bool| json!({"port": port, "opened": opened, "held": held, "masqueraded": false});
+    for (network, options, expected) in [
+        (
+            "routed",
+            json!({mode(4): "routed", mode(6): "routed"}),
+            [note("80/tcp", &["10.1.0.2", "fd00:1::2"], false), note("0.0.0.0::90-95/udp", &["10.1.0.2"], false)],
+        ),
+        (
+            "mixed",
+            json!({mode(6): "routed"}),
+            [note("8080:80/tcp", &["fd00:1::2"], true), note("0.0.0.0:90-95:90-95/udp", &[], true)],
+        ),
+        (
+            "trusting",
+            json!({"com.docker.network.bridge.trusted_host_interfaces": "eth1"}),
+            [
+                note("8080:80/tcp", &["10.1.0.2", "fd00:1::2"], true),
+                note("0.0.0.0:90-95:90-95/udp", &["10.1.0.2"], true),
+            ],
+        ),
+    ] {
+        let (status, told) =
+            post(&daemon, "/networks", json!({"name": network, "pools": pools, "options": options})).await;
+        assert_eq!(status, 201, "{told}");
+        let ports = json!(["8080:80", "0.0.0.0:90-95:90-95/udp"]);
+        let (status, told) = post(&daemon, "/sandboxes/web/connect", json!({"network": network, "ports": ports})).await;
+        assert_eq!((status, &told["published"]), (201, &json!(expected)), "{told}");
+        assert_eq!(post(&daemon, "/sandboxes/web/disconnect", json!({"network": network})).await.0, 204);
+        assert_eq!(delete(&daemon, &format!("/networks/{network}")).await, 204);
+    }
+}
+
+#[tokio::test]
 async fn a_sandbox_with_two_endpoints_on_a_network_is_disconnected_by_none_of_them_at_random() {
     let daemon = Daemon::start().await;
     post(&daemon, "/networks", json!({"name": "front"})).await;
