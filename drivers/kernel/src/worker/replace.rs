@@ -136,18 +136,19 @@ impl Worker {
         }
     }
 
-    /// UDP has no end, so an old flow to a port would keep going where the port led to before, or nowhere.
+    /// UDP has no end, so an old flow to a port would keep going where the port led to before, or nowhere. To a port that
+    /// is opened none could begin before.
     fn forget_flows(&mut self, difference: &Difference<'_>) -> Result<()> {
         let changed = difference.changed.iter().map(|(_, after)| after);
-        for resource in difference.removed.iter().chain(&difference.added).chain(changed) {
-            match resource {
-                Resource::PublishedPort(it) if it.protocol == Protocol::Udp => {
-                    self.connections.forget_udp(it.address, it.host)?;
-                }
-                Resource::OpenedPort(it) if it.protocol == Protocol::Udp => {
-                    self.connections.forget_udp(Some(it.address), it.ports)?;
-                }
-                _ => {}
+        let ports = difference.removed.iter().chain(&difference.added).chain(changed).filter_map(as_port);
+        for port in ports.filter(|port| port.protocol == Protocol::Udp) {
+            self.connections.forget_udp(port.address, port.host)?;
+        }
+        for resource in &difference.removed {
+            if let Resource::OpenedPort(it) = resource
+                && it.protocol == Protocol::Udp
+            {
+                self.connections.forget_udp(Some(it.address), it.ports)?;
             }
         }
         Ok(())
