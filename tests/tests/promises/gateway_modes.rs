@@ -1,11 +1,11 @@
 //! How packets get in and out of networks of each gateway mode, over IPv4 and IPv6.
 
-use std::net::{IpAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 
 use trestle_core::controller::request::NetworkRequest;
 use trestle_tests::host::Host;
 use trestle_tests::landscape::{Container, Landscape, OUTSIDE, PROTOCOLS, ROUTER};
-use trestle_tests::traffic::{Protocol, Server, ask, echo};
+use trestle_tests::traffic::{Caller, Protocol, Server, ask, echo};
 use trestle_tests::wire::{self, End};
 
 const MODE_V4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
@@ -102,15 +102,23 @@ fn routed_ports_come_and_go_while_the_container_runs(land: &Landscape) {
     }
     answers(outside(land), &own, 80, Some("web"));
     // Several that overlap stand as one, and come apart again.
-    for port in ["79-81/tcp", "79-81/udp"] {
+    for port in ["79-81/tcp", "79-81/udp", "81-90/tcp", "81-90/udp"] {
         land.front.publish("routed/web", port).unwrap();
     }
-    answers(outside(land), &own, 81, Some("web"));
-    land.nothing_is_amiss();
+    let callers = own.map(|address| Caller::new(land.outside.namespace(), SocketAddr::new(address, 81)));
+    assert!(callers.iter().all(|caller| caller.ask().by() == Some("web")));
     for port in ["79-81/tcp", "79-81/udp"] {
         land.front.unpublish("routed/web", port).unwrap();
     }
+    answers(outside(land), &own, 81, Some("web"));
+    assert!(callers.iter().all(|caller| caller.ask().by() == Some("web")));
+    land.nothing_is_amiss();
+    for port in ["81-90/tcp", "81-90/udp"] {
+        land.front.unpublish("routed/web", port).unwrap();
+    }
     answers(outside(land), &own, 81, None);
+    assert!(callers.iter().all(|caller| caller.ask().by().is_none()), "a flow ends with its port");
+    assert!(land.front.publish("routed/web", "80/tcp").unwrap() == ["80/tcp"], "the ranges took it along");
     land.nothing_is_amiss();
 }
 
