@@ -12,7 +12,7 @@ use crate::mac::MacAddress;
 use crate::name::IfName;
 use crate::network::{Network, Scope};
 use crate::plan::Plan;
-use crate::port::PortBinding;
+use crate::port::{PortBinding, PortRequest};
 use crate::resource::Namespace;
 
 /// Lays out one kind of network. It answers; the controller acts.
@@ -36,6 +36,16 @@ pub trait Driver: Send + Sync {
     /// address of both families.
     fn default_address(&self, _network: &Network) -> Option<IpAddr> {
         None
+    }
+
+    /// Whether a request's ports take ports of the host. Where they don't, they are opened at the container's own address.
+    fn takes_host_ports(&self, _network: &Network, _request: &PortRequest) -> bool {
+        true
+    }
+
+    /// Whether containers that name no network join this one. There is at most one such network, and it stays.
+    fn is_default(&self, _network: &Network) -> bool {
+        false
     }
 
     /// Checks the network's options and pools against the host, and answers with what shall be in the kernel for it.

@@ -287,7 +287,7 @@ impl Host {
                     self.put_namespace(&it.path);
                 }
             }
-            Resource::FirewallBase | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {}
+            Resource::FirewallBase | Resource::OpenedPort(_) | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {}
         }
         if let Resource::Bridge(Bridge { name, owner: Owner::Us, .. }) | Resource::Veth(Veth { name, .. }) = resource
             && !self.born.contains_key(name)

@@ -205,14 +205,20 @@ impl PortRequest {
 }
 
 impl PortRequest {
-    /// Whether a binding lies within what it says; a host port or address that it leaves open may be any.
+    /// Whether a binding lies within what it says; a host port or address that it leaves open may be any, and where there
+    /// is no host port, the one that was asked for made no difference.
     pub fn covers(&self, binding: &PortBinding) -> bool {
         let host = match self.host {
             HostPorts::Ephemeral => true,
-            HostPorts::Within(host) => host.contains(&binding.host),
+            HostPorts::Within(host) => binding.host.is_none_or(|it| host.contains(&it)),
         };
         let address = self.address.is_none() || self.address == binding.address;
         host && address && self.protocol == binding.protocol && self.container.contains(&binding.container)
+    }
+
+    /// What it comes to where it takes no port of the host.
+    pub fn opened(&self) -> PortBinding {
+        PortBinding { protocol: self.protocol, address: self.address, host: None, container: self.container }
     }
 
     /// Whether another request lies within what it says.
@@ -277,23 +283,31 @@ impl fmt::Display for PortRequest {
     }
 }
 
-/// What is published: every question of the request has its answer. Host and container ports are equally many.
+/// What is published: every question of the request has its answer. Host and container ports, if there are host ports,
+/// are equally many.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortBinding {
     /// The protocol.
     pub protocol: Protocol,
     /// The address of the host; `None` is every address of both families.
     pub address: Option<IpAddr>,
-    /// The host's ports.
-    pub host: PortRange,
+    /// The host's ports; `None` where the network is routed: the container's ports are opened at its own address, in the
+    /// families of `address`.
+    pub host: Option<PortRange>,
     /// The container's ports, one for one.
     pub container: PortRange,
 }
 
+/// As the request is written that gets just this.
 impl fmt::Display for PortBinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_address(f, self.address)?;
-        write!(f, "{}:{}/{}", self.host, self.container, self.protocol)
+        match (self.host, self.address) {
+            (Some(host), _) => write!(f, "{host}:")?,
+            (None, Some(_)) => f.write_str(":")?,
+            (None, None) => {}
+        }
+        write!(f, "{}/{}", self.container, self.protocol)
     }
 }
 

@@ -69,6 +69,8 @@ pub enum Resource {
     FirewallNetwork(FirewallNetwork),
     /// Packets to ports of the host go to a container.
     PublishedPort(PublishedPort),
+    /// Ports of a container may be reached at its own address.
+    OpenedPort(OpenedPort),
     /// A container that may reach itself through its own published ports: such packets are masqueraded.
     Hairpin(Hairpin),
     /// Published UDP that reaches a container over an endpoint which does not own the default route: masqueraded
@@ -173,6 +175,33 @@ pub struct Address {
     pub link: IfName,
     /// The address and the length of its subnet's prefix.
     pub address: IpNet,
+    /// How the neighbours are told.
+    #[serde(default, skip_serializing_if = "Announcements::are_usual")]
+    pub announcements: Announcements,
+}
+
+/// How often an address that is new is announced. Nobody waits for any of them; what is left of them when the address
+/// goes is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announcements {
+    /// How many; the first goes out at once. With none, neighbours find out by themselves.
+    pub count: u8,
+    /// How many milliseconds lie between two of them.
+    pub milliseconds_apart: u16,
+}
+
+impl Announcements {
+    /// Whether they are as they are where nobody asks for anything else.
+    pub fn are_usual(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for Announcements {
+    /// As Docker: three, a second apart.
+    fn default() -> Self {
+        Self { count: 3, milliseconds_apart: 1000 }
+    }
 }
 
 /// See [`Resource::Route`].
@@ -215,13 +244,51 @@ pub struct FirewallNetwork {
     pub inside: Inside,
     /// Whether packets may leave the network at all, and enter it.
     pub internal: bool,
+    /// How IPv4 packets get in; counts less than [`FirewallNetwork::internal`].
+    #[serde(default, skip_serializing_if = "GatewayMode::is_usual")]
+    pub gateway_v4: GatewayMode,
+    /// How IPv6 packets get in; counts less than [`FirewallNetwork::internal`].
+    #[serde(default, skip_serializing_if = "GatewayMode::is_usual")]
+    pub gateway_v6: GatewayMode,
+    /// Links by which [opened ports](OpenedPort) are reached although the gateway mode is [`GatewayMode::Nat`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted: Vec<IfName>,
     /// Whether IPv4 packets that leave bear the host's address.
     pub masquerade_v4: bool,
     /// Whether IPv6 packets that leave bear the host's address.
     pub masquerade_v6: bool,
+    /// Which address they bear, where IPv4 is masqueraded; `None` is that of the link by which they leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_v4: Option<Ipv4Addr>,
+    /// Which address they bear, where IPv6 is masqueraded; `None` is that of the link by which they leave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_v6: Option<Ipv6Addr>,
     /// Whether the bridge's own traffic passes the firewall; where not, port traffic between two of its containers
     /// is masqueraded, for its answer would otherwise go past the translation.
     pub filter_bridged: bool,
+}
+
+/// How packets of one family get into a network from elsewhere. Answers, and what belongs to a connection, always do;
+/// from its own host everything does, but for [`GatewayMode::Isolated`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GatewayMode {
+    /// By [published ports](PublishedPort) only; and by the trusted links to [opened ports](OpenedPort) too.
+    #[default]
+    Nat,
+    /// By published ports from other networks of ours; from all other links, to every port of every container.
+    NatUnprotected,
+    /// To opened ports, and ICMP, from everywhere. Nothing is translated.
+    Routed,
+    /// Not at all, and neither to nor from the host: only internal networks have it.
+    Isolated,
+}
+
+impl GatewayMode {
+    /// Whether it is the one of networks that ask for none.
+    pub fn is_usual(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What containers of one network may say to each other.
@@ -230,7 +297,7 @@ pub struct FirewallNetwork {
 pub enum Inside {
     /// Everything.
     Open,
-    /// Only what goes through a published port.
+    /// Only what goes through a published port, or to an opened one where the gateway mode is [`GatewayMode::Routed`].
     PublishedOnly,
 }
 
@@ -251,6 +318,18 @@ pub struct PublishedPort {
     pub to_v4: Option<Ipv4Addr>,
     /// The container's IPv6 address, if it has one.
     pub to_v6: Option<Ipv6Addr>,
+}
+
+/// See [`Resource::OpenedPort`]. From where, the [`GatewayMode`] of the container's network says. Nothing is translated,
+/// and no port of the host is held for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedPort {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The container's address.
+    pub address: IpAddr,
+    /// The container's ports. Those of one address never overlap.
+    pub ports: PortRange,
 }
 
 /// See [`Resource::Hairpin`].
@@ -281,6 +360,7 @@ pub enum Identity<'a> {
     FirewallBase,
     FirewallNetwork(&'a IfName),
     PublishedPort(Protocol, Option<IpAddr>, PortRange),
+    OpenedPort(Protocol, IpAddr, PortRange),
     Hairpin(IpAddr),
     MasqueradedUdp(IpAddr),
 }
@@ -293,6 +373,7 @@ impl Resource {
             Self::FirewallBase
                 | Self::FirewallNetwork(_)
                 | Self::PublishedPort(_)
+                | Self::OpenedPort(_)
                 | Self::Hairpin(_)
                 | Self::MasqueradedUdp(_)
         )
@@ -331,8 +412,33 @@ impl Resource {
             Self::FirewallBase => Identity::FirewallBase,
             Self::FirewallNetwork(it) => Identity::FirewallNetwork(&it.bridge),
             Self::PublishedPort(it) => Identity::PublishedPort(it.protocol, it.address, it.host),
+            Self::OpenedPort(it) => Identity::OpenedPort(it.protocol, it.address, it.ports),
             Self::Hairpin(it) => Identity::Hairpin(it.address),
             Self::MasqueradedUdp(it) => Identity::MasqueradedUdp(it.address),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resources_that_were_stored_before_gateway_modes_mean_what_they_meant_and_are_written_as_they_were() {
+        for stored in [
+            r#"{"kind":"firewall_network","bridge":"br0","inside":"open","internal":false,"masquerade_v4":true,"masquerade_v6":false,"filter_bridged":true}"#,
+            r#"{"kind":"address","namespace":"host","link":"br0","address":"10.1.0.1/24"}"#,
+        ] {
+            let resource: Resource = serde_json::from_str(stored).unwrap();
+            match &resource {
+                Resource::FirewallNetwork(it) => {
+                    assert_eq!([it.gateway_v4, it.gateway_v6], [GatewayMode::Nat; 2]);
+                    assert_eq!((&it.trusted[..], it.source_v4, it.source_v6), (&[][..], None, None));
+                }
+                Resource::Address(it) => assert_eq!(it.announcements, Announcements::default()),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(serde_json::to_string(&resource).unwrap(), stored);
         }
     }
 }

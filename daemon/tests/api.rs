@@ -118,7 +118,10 @@ async fn a_sandbox_is_connected_published_and_disconnected() {
     assert_eq!(endpoint["ipv4"], "10.1.0.9/24");
     assert_eq!(endpoint["network"]["name"], "front");
     assert_eq!(endpoint["sandbox"]["name"], "web");
-    assert_eq!(endpoint["published"], json!([{"port": "8080:80/tcp", "held": true, "masqueraded": false}]));
+    assert_eq!(
+        endpoint["published"],
+        json!([{"port": "8080:80/tcp", "opened": [], "held": true, "masqueraded": false}])
+    );
     let (_, published) = post(&daemon, "/endpoints/front%2Fweb/publish", json!({"ports": ["53:53/udp"]})).await;
     assert_eq!(published["ports"].as_array().unwrap().len(), 2, "{published}");
     let (_, published) = post(&daemon, "/endpoints/web/unpublish", json!({"ports": ["80"]})).await;
@@ -170,6 +173,44 @@ async fn inspecting_tells_which_ports_are_only_mapped_and_which_are_masqueraded(
             told["published"].as_array().unwrap().iter().map(|it| (it["held"].clone(), it["masqueraded"].clone()));
         let expected = [(true, false), (true, masqueraded), (false, false)].map(|(held, it)| (json!(held), json!(it)));
         assert_eq!(notes.collect::<Vec<_>>(), expected, "{told}");
+    }
+}
+
+#[tokio::test]
+async fn inspecting_tells_which_ports_are_open_at_the_container_s_own_addresses() {
+    let daemon = Daemon::start().await;
+    post(&daemon, "/sandboxes", json!({"name": "web"})).await;
+    let mode = |family| format!("com.docker.network.bridge.gateway_mode_ipv{family}");
+    let pools = json!([{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]);
+    let note = |port: &str, opened: &[&str], held: bool| json!({"port": port, "opened": opened, "held": held, "masqueraded": false});
+    for (network, options, expected) in [
+        (
+            "routed",
+            json!({mode(4): "routed", mode(6): "routed"}),
+            [note("80/tcp", &["10.1.0.2", "fd00:1::2"], false), note("0.0.0.0::90-95/udp", &["10.1.0.2"], false)],
+        ),
+        (
+            "mixed",
+            json!({mode(6): "routed"}),
+            [note("8080:80/tcp", &["fd00:1::2"], true), note("0.0.0.0:90-95:90-95/udp", &[], true)],
+        ),
+        (
+            "trusting",
+            json!({"com.docker.network.bridge.trusted_host_interfaces": "eth1"}),
+            [
+                note("8080:80/tcp", &["10.1.0.2", "fd00:1::2"], true),
+                note("0.0.0.0:90-95:90-95/udp", &["10.1.0.2"], true),
+            ],
+        ),
+    ] {
+        let (status, told) =
+            post(&daemon, "/networks", json!({"name": network, "pools": pools, "options": options})).await;
+        assert_eq!(status, 201, "{told}");
+        let ports = json!(["8080:80", "0.0.0.0:90-95:90-95/udp"]);
+        let (status, told) = post(&daemon, "/sandboxes/web/connect", json!({"network": network, "ports": ports})).await;
+        assert_eq!((status, &told["published"]), (201, &json!(expected)), "{told}");
+        assert_eq!(post(&daemon, "/sandboxes/web/disconnect", json!({"network": network})).await.0, 204);
+        assert_eq!(delete(&daemon, &format!("/networks/{network}")).await, 204);
     }
 }
 

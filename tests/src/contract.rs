@@ -7,8 +7,8 @@ use trestle_core::kernel::{Deviation, Kernel};
 use trestle_core::name::IfName;
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{
-    Address, Bridge, FirewallNetwork, Hairpin, Inside, Loopback, MAIN_TABLE, Namespace, Netns, Owner, Peer,
-    PublishedPort, Resource, Route, SourceRule, Veth,
+    Address, Announcements, Bridge, FirewallNetwork, GatewayMode, Hairpin, Inside, Loopback, MAIN_TABLE, Namespace,
+    Netns, OpenedPort, Owner, Peer, PublishedPort, Resource, Route, SourceRule, Veth,
 };
 use trestle_core::{Plan, Result};
 
@@ -345,6 +345,7 @@ fn second_way(stage: &dyn Stage) -> Plan {
             namespace: Namespace::At(stage.netns(1)),
             link: name("eth1"),
             address: "10.86.0.2/24".parse().expect("an address"),
+            announcements: Announcements::default(),
         }),
     ])
 }
@@ -380,7 +381,10 @@ fn marks(resource: &Resource) -> Vec<String> {
 }
 
 fn is_firewall(resource: &Resource) -> bool {
-    matches!(resource, Resource::FirewallBase | Resource::FirewallNetwork(_) | Resource::Hairpin(_))
+    matches!(
+        resource,
+        Resource::FirewallBase | Resource::FirewallNetwork(_) | Resource::OpenedPort(_) | Resource::Hairpin(_)
+    )
 }
 
 /// What somebody can do away with by one command, and what a second apply of the same plan brings back.
@@ -429,13 +433,19 @@ fn network() -> Plan {
             namespace: Namespace::Host,
             link: bridge.clone(),
             address: "10.86.0.254/24".parse().expect("an address"),
+            announcements: Announcements::default(),
         }),
         Resource::FirewallNetwork(FirewallNetwork {
             bridge,
             inside: Inside::Open,
             internal: false,
+            gateway_v4: GatewayMode::Nat,
+            gateway_v6: GatewayMode::Nat,
+            trusted: vec![name("trusted0")],
             masquerade_v4: true,
             masquerade_v6: false,
+            source_v4: Some([192, 0, 2, 86].into()),
+            source_v6: None,
             filter_bridged: false,
         }),
     ])
@@ -475,6 +485,7 @@ fn endpoint(stage: &dyn Stage, number: u8) -> Plan {
             namespace: namespace.clone(),
             link: name("eth0"),
             address: format!("10.86.0.{number}/24").parse().expect("an address"),
+            announcements: Announcements::default(),
         }),
         route(MAIN_TABLE, "0.0.0.0/0", [10, 86, 0, 254]),
         route(100, "10.99.0.0/16", [10, 86, 0, 254]),
@@ -492,6 +503,11 @@ fn published(number: u8) -> Plan {
             container: port(80),
             to_v4: Some([10, 86, 0, number].into()),
             to_v6: None,
+        }),
+        Resource::OpenedPort(OpenedPort {
+            protocol: Protocol::Tcp,
+            address: [10, 86, 0, number].into(),
+            ports: port(80),
         }),
         Resource::Hairpin(Hairpin { address: [10, 86, 0, number].into() }),
     ])

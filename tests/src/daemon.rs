@@ -195,6 +195,7 @@ impl Front for Daemon {
         flag("--gw-priority", Some(request.priority.to_string()).filter(|_| request.priority != 0));
         request.ports.iter().for_each(|port| flag("-p", Some(port.to_string())));
         request.exposed.iter().for_each(|port| flag("--expose", Some(port.to_string())));
+        request.options.iter().for_each(|(key, value)| flag("--driver-opt", Some(format!("{key}={value}"))));
         arguments.extend([request.network.clone(), sandbox.to_owned()]);
         self.trestle(&arguments)?;
         let name = request.name.as_ref().map_or_else(|| sandbox.to_owned(), ToString::to_string);

@@ -39,6 +39,14 @@ pub fn cases() -> Vec<GoldenCase> {
 pub fn bridge() -> Vec<(&'static str, Plan)> {
     let icc_off = ("com.docker.network.bridge.enable_icc", "false");
     let no_masquerade = ("com.docker.network.bridge.enable_ip_masquerade", "false");
+    let mode_v4 = |mode| ("com.docker.network.bridge.gateway_mode_ipv4", mode);
+    let mode_v6 = |mode| ("com.docker.network.bridge.gateway_mode_ipv6", mode);
+    let isolated = [mode_v4("isolated"), mode_v6("isolated")];
+    let routed_apart = [mode_v4("routed"), mode_v6("routed"), icc_off];
+    let trusted = ("com.docker.network.bridge.trusted_host_interfaces", "eth1:vxlan.1");
+    let sources = [("com.docker.network.host_ipv4", "192.0.2.7"), ("com.docker.network.host_ipv6", "2001:db8::7")];
+    let inhibit = ("com.docker.network.bridge.inhibit_ipv4", "true");
+    let settings = "net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.neigh.IFNAME.ucast_solicit=5";
     let users_bridge = ("com.docker.network.bridge.name", "lan0");
     let front = ("com.docker.network.bridge.name", "front0");
     let mtu = ("com.docker.network.driver.mtu", "1400");
@@ -47,7 +55,7 @@ pub fn bridge() -> Vec<(&'static str, Plan)> {
     let with_bridge = Facts { links, ..facts() };
     let no_br_netfilter = Facts { filter_bridged: false, ..facts() };
     let no_ipv6 = Facts { ipv6: false, ..facts() };
-    let routed = Facts { accepts_router_advertisements: vec![name("eth0")], ..facts() };
+    let advertised = Facts { accepts_router_advertisements: vec![name("eth0")], ..facts() };
     vec![
         ("ipv4", Case::new(V4).endpoint(&[]).plan()),
         ("ipv6", Case::new(V6).endpoint(&[]).plan()),
@@ -71,9 +79,60 @@ pub fn bridge() -> Vec<(&'static str, Plan)> {
         ("published-sctp", Case::new(BOTH).endpoint(&["9:9/sctp"]).plan()),
         ("without-br-netfilter", Case::new(BOTH).on(no_br_netfilter).endpoint(&["8080:80"]).plan()),
         ("host-without-ipv6", Case::new(V4).on(no_ipv6).endpoint(&["8080:80"]).plan()),
-        ("host-with-router-advertisements", Case::new(BOTH).on(routed).endpoint(&[]).plan()),
+        (
+            "gateway-mode-routed",
+            Case::new(BOTH)
+                .options(&[mode_v4("routed"), mode_v6("routed")])
+                .opened(&["80", "53/udp", "8000-8010"])
+                .plan(),
+        ),
+        ("gateway-mode-routed-icc-off", Case::new(BOTH).options(&routed_apart).opened(&["80"]).plan()),
+        ("gateway-mode-nat-and-routed", Case::new(BOTH).options(&[mode_v6("routed")]).endpoint(&["8080:80"]).plan()),
+        (
+            "gateway-mode-nat-unprotected",
+            Case::new(BOTH)
+                .options(&[mode_v4("nat-unprotected"), mode_v6("nat-unprotected")])
+                .endpoint(&["8080:80"])
+                .plan(),
+        ),
+        ("gateway-mode-isolated", Case::new(BOTH).internal().options(&isolated).endpoint(&[]).plan()),
+        ("gateway-mode-isolated-ipv4", Case::new(BOTH).internal().options(&isolated[..1]).endpoint(&[]).plan()),
+        ("trusted-host-interfaces", Case::new(BOTH).options(&[trusted]).endpoint(&["127.0.0.1:8080:80"]).plan()),
+        ("chosen-source-addresses", Case::new(BOTH).options(&sources).endpoint(&[]).plan()),
+        ("bridge-without-ipv4-address", Case::new(BOTH).options(&[inhibit]).endpoint(&[]).plan()),
+        ("endpoint-settings", Case::new(BOTH).settings(settings).endpoint(&[]).plan()),
+        ("host-with-router-advertisements", Case::new(BOTH).on(advertised).endpoint(&[]).plan()),
     ]
 }
+
+/// Every mix of the options by which packets get in and out of a network, with published ports where it can have any.
+/// The drivers refuse some; of each other one a name and the plan.
+pub fn cross_product() -> Vec<(String, Plan)> {
+    let modes = ["nat", "nat-unprotected", "routed", "isolated"];
+    let either = ["true", "false"];
+    let mut mixes = Vec::new();
+    for (v4, v6) in modes.iter().flat_map(|v4| modes.map(|v6| (*v4, v6))) {
+        for (icc, masquerade) in either.iter().flat_map(|icc| either.map(|masquerade| (*icc, masquerade))) {
+            for (internal, more) in [(false, None), (true, None), (false, Some(TRUSTED)), (false, Some(SOURCE))] {
+                let mut case = Case::new(BOTH).options(&[
+                    ("com.docker.network.bridge.gateway_mode_ipv4", v4),
+                    ("com.docker.network.bridge.gateway_mode_ipv6", v6),
+                    ("com.docker.network.bridge.enable_icc", icc),
+                    ("com.docker.network.bridge.enable_ip_masquerade", masquerade),
+                ]);
+                case = case.options(more.as_slice());
+                case = if internal { case.internal().endpoint(&[]) } else { case.asking(PORTS) };
+                let name = format!("{v4} {v6} icc={icc} masquerade={masquerade} internal={internal} {more:?}");
+                mixes.extend(case.try_plan().ok().map(|plan| (name, plan)));
+            }
+        }
+    }
+    mixes
+}
+
+const TRUSTED: (&str, &str) = ("com.docker.network.bridge.trusted_host_interfaces", "eth1:vxlan.1");
+const SOURCE: (&str, &str) = ("com.docker.network.host_ipv4", "192.0.2.7");
+const PORTS: &[&str] = &["8080:80", "53:53/udp", "8000-8010:8000-8010", "0.0.0.0:81:81", "[::]:82:82", "9:9/sctp"];
 
 /// The network of the host driver.
 pub fn host() -> Vec<(&'static str, Plan)> {
@@ -95,6 +154,7 @@ struct Case {
     network: Network,
     facts: Facts,
     endpoints: Vec<Vec<PortBinding>>,
+    settings: Option<&'static str>,
 }
 
 impl Case {
@@ -105,7 +165,7 @@ impl Case {
     }
 
     fn of(driver: &'static dyn Driver) -> Self {
-        Self { driver, network: network(), facts: facts(), endpoints: Vec::new() }
+        Self { driver, network: network(), facts: facts(), endpoints: Vec::new(), settings: None }
     }
 
     fn options(mut self, options: &[(&str, &str)]) -> Self {
@@ -129,20 +189,51 @@ impl Case {
         self
     }
 
+    /// With ports that take none of the host.
+    fn opened(mut self, ports: &[&str]) -> Self {
+        let requests = ports.iter().map(|text| text.parse::<PortRequest>().expect("a request"));
+        self.endpoints.push(requests.map(|request| request.opened()).collect());
+        self
+    }
+
+    /// With ports as the controller would have them: of the host, where the network takes any.
+    fn asking(mut self, ports: &[&str]) -> Self {
+        let bindings = ports.iter().map(|text| {
+            let request: PortRequest = text.parse().expect("a request");
+            match self.driver.takes_host_ports(&self.network, &request) {
+                true => binding(text),
+                false => request.opened(),
+            }
+        });
+        self.endpoints.push(bindings.collect());
+        self
+    }
+
+    fn settings(mut self, settings: &'static str) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
     /// Asks the driver for all of it.
-    fn plan(mut self) -> Plan {
-        let mut whole = answer(self.driver.create_network(&self.network, &self.facts));
+    fn plan(self) -> Plan {
+        self.try_plan().expect("every golden case is one that the drivers take")
+    }
+
+    fn try_plan(mut self) -> Result<Plan> {
+        let mut whole = answer(self.driver.create_network(&self.network, &self.facts))?;
         self.network.state = NetworkState::Ready { plan: whole.clone() };
         for (index, ports) in (0..).zip(&self.endpoints) {
-            let endpoint = endpoint(&self.network, index);
+            let mut endpoint = endpoint(&self.network, index);
+            let settings = self.settings.map(|it| ("com.docker.network.endpoint.sysctls".to_owned(), it.to_owned()));
+            endpoint.options.extend(settings);
             let slot = Slot {
                 namespace: Namespace::At(format!("/run/trestle/netns/{index:012x}").into()),
                 interface: name("eth0"),
             };
-            whole = whole.then(&answer(self.driver.join(&self.network, &endpoint, &slot)).plan);
-            whole = whole.then(&answer(self.driver.publish(&self.network, &endpoint, ports)));
+            whole = whole.then(&answer(self.driver.join(&self.network, &endpoint, &slot))?.plan);
+            whole = whole.then(&answer(self.driver.publish(&self.network, &endpoint, ports))?);
         }
-        whole
+        Ok(whole)
     }
 }
 
@@ -223,7 +314,7 @@ fn binding(text: &str) -> PortBinding {
     let PortRequest { protocol, container, address, host } = text.parse().expect("a request");
     match host {
         HostPorts::Within(host) if host.count() == container.count() => {
-            PortBinding { protocol, address, host, container }
+            PortBinding { protocol, address, host: Some(host), container }
         }
         _ => panic!("{text} leaves the host's port open"),
     }
@@ -234,9 +325,9 @@ fn name(link: &str) -> IfName {
 }
 
 /// A built-in driver answers at once.
-fn answer<T>(answer: impl Future<Output = Result<T>>) -> T {
+fn answer<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime of one thread");
-    runtime.block_on(answer).expect("every golden case is one that the drivers take")
+    runtime.block_on(answer)
 }
 
 #[cfg(test)]

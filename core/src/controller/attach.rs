@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::claims::Claim;
 use super::endpoints::Reservation;
-use super::ports::{Clash, Refused};
+use super::ports::{Clash, Refused, check_among_themselves};
 use super::request::EndpointRequest;
 use super::sandbox_plan::{FIRST_TABLE, Member, sandbox_plan, together};
 use crate::driver::{Driver, InterfaceName, Ports, Slot};
@@ -279,10 +279,11 @@ impl Inner {
     ) -> Result<Vec<PortBinding>> {
         let default = driver.default_address(network);
         let placed = |port: &PortRequest| PortRequest { address: port.address.or(default), ..port.clone() };
-        let wanted: Vec<PortRequest> = wanted.iter().map(placed).collect();
+        let (wanted, opened): (Vec<PortRequest>, Vec<PortRequest>) =
+            wanted.iter().map(placed).partition(|port| driver.takes_host_ports(network, port));
         let mut state = self.state();
         let clash = match state.ports.reserve(endpoint.id, &wanted, self.config.ephemeral, refused) {
-            Ok(bindings) => return Ok(bindings),
+            Ok(bindings) => return Ok(bindings.into_iter().chain(opened.iter().map(PortRequest::opened)).collect()),
             Err(clash) => clash,
         };
         let told = |holder: EndpointId| match state.endpoints.get(&holder) {
@@ -304,6 +305,13 @@ impl Inner {
                 ))
             }
         })
+    }
+
+    /// Refuses ports of one endpoint that can't all be had, whatever the rest of the host has.
+    pub(super) fn check_together(&self, network: &Network, wanted: &[PortRequest]) -> Result<()> {
+        let driver = self.surroundings.registry.driver(&network.driver)?;
+        let of_host = wanted.iter().filter(|port| driver.takes_host_ports(network, port)).cloned();
+        check_among_themselves(&of_host.collect::<Vec<_>>())
     }
 
     /// Whether a failure was for a port that another program has, and another port may be had instead. The ones that

@@ -7,7 +7,6 @@ use ipnet::IpNet;
 
 use super::Inner;
 use super::claims::{Claim, Held};
-use super::ports::check_among_themselves;
 use super::request::EndpointRequest;
 use super::state::Release;
 use crate::driver::Driver;
@@ -146,8 +145,8 @@ impl Inner {
     /// What a request comes to before anything is promised.
     fn place(&self, request: EndpointRequest, lifetime: Lifetime, default_name: Option<&str>) -> Result<Place> {
         request.ports.iter().try_for_each(PortRequest::check)?;
-        check_among_themselves(&request.ports)?;
         let network = self.state().find_network(&request.network)?;
+        self.check_together(&network, &request.ports)?;
         let entropy = self.surroundings.entropy.as_ref();
         let id = EndpointId::random(entropy);
         let name = match (&request.name, default_name) {

@@ -55,7 +55,10 @@ impl Inner {
         }
         let id = NetworkId::random(self.surroundings.entropy.as_ref());
         let network = self.lease_network(id, &request, driver.as_ref(), &facts).await?;
-        let plan = driver.create_network(&network, &facts).await;
+        let plan = match self.check_only_default(&network, driver.as_ref()) {
+            Ok(()) => driver.create_network(&network, &facts).await,
+            Err(cause) => Err(cause),
+        };
         self.release(leases(&network)).await;
         Ok((network, plan?))
     }
@@ -83,6 +86,12 @@ impl Inner {
             }
             Network::clone(network)
         };
+        if self.surroundings.registry.driver(&network.driver).is_ok_and(|driver| driver.is_default(&network)) {
+            return Err(Error::forbidden(format!(
+                "network {} is the default network, which containers join that name none; it can't be deleted",
+                network.name
+            )));
+        }
         self.remove_spares(Some(id)).await?;
         let (id, name) = (network.id, network.name.clone());
         self.dismantle(network).await.doing(|| format!("removing network {name}"))?;
@@ -201,6 +210,7 @@ impl Inner {
         let _shared = self.take(Claim::Shared).await;
         let _changing = self.changing.read().await;
         self.check_nobody_else_has(&plan)?;
+        self.check_only_default(network, driver)?;
         self.put_network(network, NetworkState::Creating { plan: plan.clone() }).await?;
         self.surroundings.kernel.apply(&plan).await?;
         self.put_network(network, NetworkState::Ready { plan }).await
@@ -216,6 +226,21 @@ impl Inner {
         };
         match state.networks.values().find(has_one) {
             Some(other) => Err(Error::conflict(format!("network {} has that bridge already", other.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// Containers that name no network can't join two.
+    fn check_only_default(&self, network: &Network, driver: &dyn Driver) -> Result<()> {
+        if !driver.is_default(network) {
+            return Ok(());
+        }
+        let registry = &self.surroundings.registry;
+        let is_default = |other: &&Arc<Network>| {
+            other.id != network.id && registry.driver(&other.driver).is_ok_and(|driver| driver.is_default(other))
+        };
+        match self.state().networks.values().find(is_default) {
+            Some(other) => Err(Error::conflict(format!("network {} is the default network already", other.name))),
             None => Ok(()),
         }
     }

@@ -87,14 +87,15 @@ impl PortTable {
             }
         }
         if let Some(chosen) = self.chosen.get_mut(&owner) {
-            let gone: HashSet<_> = bindings.iter().map(|it| (it.protocol, it.host.first())).collect();
+            let first = |it: &PortBinding| Some((it.protocol, it.host?.first()));
+            let gone: HashSet<_> = bindings.iter().filter_map(first).collect();
             chosen.retain(|port| !gone.contains(port));
             if chosen.is_empty() {
                 self.chosen.remove(&owner);
             }
         }
         for binding in bindings {
-            for port in binding.host.ports() {
+            for port in ports(binding) {
                 let key = (binding.protocol, port);
                 if let Some(holders) = self.taken.get_mut(&key) {
                     holders.retain(|holder| *holder != (binding.address, owner));
@@ -119,8 +120,12 @@ impl PortTable {
         refused: &Refused,
         bindings: &mut Vec<PortBinding>,
     ) -> std::result::Result<(), Clash> {
-        let binding =
-            |host, container| PortBinding { protocol: request.protocol, address: request.address, host, container };
+        let binding = |host, container| PortBinding {
+            protocol: request.protocol,
+            address: request.address,
+            host: Some(host),
+            container,
+        };
         match request.host {
             HostPorts::Within(host) if host.count() == request.container.count() => {
                 let wanted = binding(host, request.container);
@@ -179,7 +184,7 @@ impl PortTable {
     }
 
     fn holder(&self, wanted: &PortBinding) -> Option<EndpointId> {
-        wanted.host.ports().find_map(|port| self.holder_of(wanted.protocol, port, wanted.address))
+        ports(wanted).find_map(|port| self.holder_of(wanted.protocol, port, wanted.address))
     }
 
     fn holder_of(&self, protocol: Protocol, port: u16, address: Option<IpAddr>) -> Option<EndpointId> {
@@ -188,16 +193,21 @@ impl PortTable {
     }
 
     fn choose(&mut self, owner: EndpointId, binding: &PortBinding) {
-        self.chosen.entry(owner).or_default().insert((binding.protocol, binding.host.first()));
+        self.chosen.entry(owner).or_default().extend(ports(binding).map(|port| (binding.protocol, port)));
         self.enter(owner, binding);
     }
 
     fn enter(&mut self, owner: EndpointId, binding: &PortBinding) {
         self.owners.entry(owner).or_default().push(binding.clone());
-        for port in binding.host.ports() {
+        for port in ports(binding) {
             self.taken.entry((binding.protocol, port)).or_default().push((binding.address, owner));
         }
     }
+}
+
+/// The host's ports that a binding has.
+fn ports(binding: &PortBinding) -> impl Iterator<Item = u16> + use<> {
+    binding.host.into_iter().flat_map(|host| host.ports())
 }
 
 /// Whether two bindings of one port could both be meant by a packet.
@@ -302,7 +312,7 @@ mod tests {
         PortBinding {
             protocol: Protocol::Tcp,
             address: None,
-            host: host.parse().unwrap(),
+            host: Some(host.parse().unwrap()),
             container: container.parse().unwrap(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Inner;
 use super::attach::both;
 use super::claims::Claim;
-use super::ports::{Refused, check_among_themselves};
+use super::ports::Refused;
 use super::sandbox_plan::together;
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Plans};
 use crate::error::{Doing, Error, Result};
@@ -25,7 +25,8 @@ impl Inner {
         let endpoint = self.settled(id).await?;
         let wanted: Vec<PortRequest> = endpoint.wanted.iter().chain(&ports).cloned().collect();
         let Some(now) = attached(&endpoint)? else {
-            check_among_themselves(&wanted)?;
+            let network = self.state().network_of(&endpoint)?;
+            self.check_together(&network, &wanted)?;
             return self.want(&endpoint, wanted).await;
         };
         let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;

@@ -9,7 +9,7 @@ use crate::endpoint::{Attachment, Endpoint, Plans};
 use crate::name::IfName;
 use crate::network::Network;
 use crate::plan::Plan;
-use crate::port::Protocol;
+use crate::port::{PortBinding, Protocol};
 use crate::resource::{Loopback, MAIN_TABLE, MasqueradedUdp, Netns, Resource, Route, SourceRule};
 use crate::sandbox::SandboxNetns;
 
@@ -99,9 +99,14 @@ impl Member<'_> {
             address,
             gateway,
             table: self.attachment.table,
-            has_udp_ports: self.attachment.ports.iter().any(|port| port.protocol == Protocol::Udp),
+            has_udp_ports: self.attachment.ports.iter().any(is_translated_udp),
         })
     }
+}
+
+/// What is opened at the container's own address is not translated, and so can't be masqueraded.
+fn is_translated_udp(port: &PortBinding) -> bool {
+    port.protocol == Protocol::Udp && port.host.is_some()
 }
 
 /// The first way is everybody's; each other one is that of its own address.

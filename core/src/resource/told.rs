@@ -3,7 +3,9 @@
 use std::fmt::{Display, Formatter, Result};
 use std::net::IpAddr;
 
-use super::{Address, Bridge, Namespace, Netns, Owner, PublishedPort, Resource, Route, SourceRule, Sysctl, Veth};
+use super::{
+    Address, Bridge, Namespace, Netns, OpenedPort, Owner, PublishedPort, Resource, Route, SourceRule, Sysctl, Veth,
+};
 
 impl Display for Resource {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -19,6 +21,7 @@ impl Display for Resource {
             Self::FirewallBase => f.write_str("firewall table"),
             Self::FirewallNetwork(it) => write!(f, "firewall of {}", it.bridge),
             Self::PublishedPort(it) => it.fmt(f),
+            Self::OpenedPort(it) => it.fmt(f),
             Self::Hairpin(it) => write!(f, "hairpin of {}", it.address),
             Self::MasqueradedUdp(it) => write!(f, "masqueraded UDP to {}", it.address),
         }
@@ -85,6 +88,15 @@ impl Display for PublishedPort {
     }
 }
 
+impl Display for OpenedPort {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        match self.address {
+            IpAddr::V4(address) => write!(f, "opened port {address}:{}/{}", self.ports, self.protocol),
+            IpAddr::V6(address) => write!(f, "opened port [{address}]:{}/{}", self.ports, self.protocol),
+        }
+    }
+}
+
 struct Where<'a>(&'a Namespace);
 
 impl Display for Where<'_> {
@@ -98,7 +110,7 @@ impl Display for Where<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FirewallNetwork, Hairpin, Inside, MAIN_TABLE, MasqueradedUdp};
+    use super::super::{FirewallNetwork, GatewayMode, Hairpin, Inside, MAIN_TABLE, MasqueradedUdp};
     use super::*;
     use crate::kernel::PORT_TAKEN;
     use crate::port::{PortRange, Protocol};
@@ -114,6 +126,11 @@ mod tests {
         })
     }
 
+    fn opened(address: &str) -> Resource {
+        let (address, ports) = (address.parse().unwrap(), PortRange::new(80, 81).unwrap());
+        Resource::OpenedPort(OpenedPort { protocol: Protocol::Tcp, address, ports })
+    }
+
     #[test]
     fn no_two_kinds_of_resource_have_the_same_name() {
         let (namespace, address) = (Namespace::At("/run/x".into()), IpAddr::from([10, 0, 0, 2]));
@@ -125,8 +142,13 @@ mod tests {
             bridge: "br0".try_into().unwrap(),
             inside: Inside::Open,
             internal: false,
+            gateway_v4: GatewayMode::Nat,
+            gateway_v6: GatewayMode::Nat,
+            trusted: Vec::new(),
             masquerade_v4: true,
             masquerade_v6: true,
+            source_v4: None,
+            source_v6: None,
             filter_bridged: true,
         };
         for (resource, name) in [
@@ -138,6 +160,8 @@ mod tests {
             (Resource::FirewallNetwork(firewall), "firewall of br0"),
             (Resource::Hairpin(Hairpin { address }), "hairpin of 10.0.0.2"),
             (Resource::MasqueradedUdp(MasqueradedUdp { address }), "masqueraded UDP to 10.0.0.2"),
+            (opened("10.0.0.2"), "opened port 10.0.0.2:80-81/tcp"),
+            (opened("fd00::2"), "opened port [fd00::2]:80-81/tcp"),
             (port(None), "port 80-81/tcp"),
             (port(Some("192.0.2.1")), "port 192.0.2.1:80-81/tcp"),
             (port(Some("::1")), "port [::1]:80-81/tcp"),

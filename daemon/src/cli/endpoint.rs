@@ -180,9 +180,10 @@ pub(super) fn described(endpoint: &Endpoint) -> String {
     format!("{} on {}: {}", endpoint.name, endpoint.network.name, or_dash(place))
 }
 
-/// A port with what is out of the ordinary about it: `9:9/sctp (not held)`.
+/// A port with what is out of the ordinary about it: `9:9/sctp (not held)`, `80/tcp (open)`.
 fn noted(port: &PublishedPort) -> String {
-    let notes: Vec<&str> = [(!port.held, "not held"), (port.masqueraded, "masqueraded")]
+    let is_open = !port.opened.is_empty();
+    let notes: Vec<&str> = [(is_open, "open"), (!port.held && !is_open, "not held"), (port.masqueraded, "masqueraded")]
         .into_iter()
         .filter_map(|(is_so, note)| is_so.then_some(note))
         .collect();

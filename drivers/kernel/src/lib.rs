@@ -21,6 +21,7 @@ mod namespace;
 mod netlink;
 mod ports;
 mod reaper;
+mod repeat;
 pub mod script;
 mod stamp;
 mod sysctl;

@@ -20,6 +20,7 @@ use crate::namespace::Namespaces;
 use crate::netlink::Socket;
 use crate::ports::Ports;
 use crate::reaper::Reaper;
+use crate::repeat::Repeats;
 use crate::thread::Thread;
 use crate::watch::{Expectations, Watch};
 use crate::worker::Worker;
@@ -48,7 +49,7 @@ pub struct LinuxKernel {
 
 impl LinuxKernel {
     /// Claims the calling thread's network namespace and gets ready to work in it. What is relayed on behalf of held
-    /// ports is relayed by the tokio runtime in which this is called.
+    /// ports is relayed by the tokio runtime in which this is called; it announces addresses again, too.
     ///
     /// # Errors
     /// `Conflict` if another controller has this namespace, naming it.
@@ -66,6 +67,7 @@ impl LinuxKernel {
             namespaces: Namespaces::new(options.netns_folder),
             ports: Ports::open()?,
             announcer: Announcer::open()?,
+            repeats: Repeats::start()?,
             carrier: Carrier::open()?,
             expected,
         };

@@ -50,9 +50,11 @@ fn commands(resource: &Resource) -> Vec<String> {
             it.priority
         )],
         Resource::PublishedPort(it) => vec![format!("# {it} is held by trestled")],
-        Resource::FirewallBase | Resource::FirewallNetwork(_) | Resource::Hairpin(_) | Resource::MasqueradedUdp(_) => {
-            Vec::new()
-        }
+        Resource::FirewallBase
+        | Resource::FirewallNetwork(_)
+        | Resource::OpenedPort(_)
+        | Resource::Hairpin(_)
+        | Resource::MasqueradedUdp(_) => Vec::new(),
     }
 }
 

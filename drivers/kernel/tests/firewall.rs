@@ -9,7 +9,8 @@ use trestle_core::error::ErrorKind;
 use trestle_core::kernel::{Deviation, Disturbance, is_port_taken};
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{
-    FirewallNetwork, Hairpin, Inside, Loopback, MasqueradedUdp, Namespace, PublishedPort, Resource,
+    FirewallNetwork, GatewayMode, Hairpin, Inside, Loopback, MasqueradedUdp, Namespace, OpenedPort, PublishedPort,
+    Resource,
 };
 use trestle_kernel::firewall::{Firewall, News, render, watch};
 use trestle_kernel::mark::Instance;
@@ -19,8 +20,13 @@ fn network(bridge: &str) -> FirewallNetwork {
         bridge: bridge.try_into().unwrap(),
         inside: Inside::Open,
         internal: false,
+        gateway_v4: GatewayMode::Nat,
+        gateway_v6: GatewayMode::Nat,
+        trusted: Vec::new(),
         masquerade_v4: true,
         masquerade_v6: true,
+        source_v4: None,
+        source_v6: None,
         filter_bridged: true,
     }
 }
@@ -36,6 +42,11 @@ fn port(address: Option<&str>, host: (u16, u16), container: u16) -> PublishedPor
     }
 }
 
+fn opened(address: &str, (first, last): (u16, u16), protocol: Protocol) -> Resource {
+    let (address, ports) = (address.parse().unwrap(), PortRange::new(first, last).unwrap());
+    Resource::OpenedPort(OpenedPort { protocol, address, ports })
+}
+
 fn of_every_kind() -> Vec<Resource> {
     vec![
         Resource::FirewallBase,
@@ -47,6 +58,29 @@ fn of_every_kind() -> Vec<Resource> {
         }),
         Resource::FirewallNetwork(FirewallNetwork { internal: true, ..network("br-internal") }),
         Resource::FirewallNetwork(FirewallNetwork { filter_bridged: false, ..network("fifteen-letters") }),
+        Resource::FirewallNetwork(FirewallNetwork {
+            gateway_v4: GatewayMode::Routed,
+            gateway_v6: GatewayMode::NatUnprotected,
+            inside: Inside::PublishedOnly,
+            masquerade_v4: false,
+            source_v6: Some("2001:db8::1".parse().unwrap()),
+            ..network("br-routed")
+        }),
+        Resource::FirewallNetwork(FirewallNetwork {
+            trusted: vec!["eth1".try_into().unwrap(), "vxlan.1".try_into().unwrap()],
+            source_v4: Some([192, 0, 2, 1].into()),
+            ..network("br-trusting")
+        }),
+        Resource::FirewallNetwork(FirewallNetwork {
+            internal: true,
+            gateway_v4: GatewayMode::Isolated,
+            gateway_v6: GatewayMode::Routed,
+            ..network("br-isolated")
+        }),
+        opened("172.17.0.2", (80, 80), Protocol::Tcp),
+        opened("fd00::2", (53, 53), Protocol::Udp),
+        opened("172.17.0.2", (8000, 8010), Protocol::Sctp),
+        opened("fd00::2", (8000, 8010), Protocol::Tcp),
         Resource::PublishedPort(port(None, (8080, 8080), 80)),
         Resource::PublishedPort(PublishedPort { protocol: Protocol::Udp, ..port(Some("0.0.0.0"), (53, 53), 53) }),
         Resource::PublishedPort(PublishedPort { protocol: Protocol::Sctp, ..port(Some("::"), (38412, 38412), 38412) }),
@@ -280,6 +314,11 @@ fn restoring_mends_everything_and_keeps_the_admin_chain() {
         "insert rule inet trestle nat_postrouting masquerade\n",
         "delete chain inet trestle raw_prerouting\nadd chain inet trestle raw_prerouting { type filter hook prerouting priority 5; }\n",
         "flush chain inet trestle ports\ndelete map inet trestle ports_v4\nadd map inet trestle ports_v4 { type ipv4_addr : ipv4_addr; }\n",
+        // As it was before networks had a gateway mode for each family.
+        "flush chain inet trestle forward\ndelete map inet trestle inside\n\
+         add map inet trestle inside { type ifname . ifname : verdict; }\n\
+         add element inet trestle inside { \"trestle0\" . \"trestle0\" : accept }\n\
+         add rule inet trestle forward iifname . oifname vmap @inside\n",
         "add table inet trestle { flags dormant; }\n",
     ] {
         with_firewall(&every, |firewall| {
@@ -367,8 +406,51 @@ fn every_drift_is_found_and_named() {
             Deviation::Altered,
         ),
         (
-            "delete element inet trestle entering { \"br-closed\" }\nadd element inet trestle entering { \"br-closed\" : accept }\n",
+            "delete element inet trestle entering { ipv4 . \"br-closed\" }\n\
+             add element inet trestle entering { ipv4 . \"br-closed\" : accept }\n",
             "firewall of br-closed",
+            Deviation::Altered,
+        ),
+        (
+            "delete element inet trestle entering { ipv4 . \"br-routed\" }\n\
+             add element inet trestle entering { ipv4 . \"br-routed\" : goto unprotected }\n",
+            "firewall of br-routed",
+            Deviation::Altered,
+        ),
+        (
+            "delete element inet trestle inside { ipv4 . \"br-routed\" . \"br-routed\" }\n",
+            "firewall of br-routed",
+            Deviation::Missing,
+        ),
+        (
+            "delete element inet trestle trusted { ipv6 . \"vxlan.1\" . \"br-trusting\" }\n",
+            "firewall of br-trusting",
+            Deviation::Missing,
+        ),
+        (
+            "delete element inet trestle source_v4 { \"br-trusting\" }\n\
+             add element inet trestle source_v4 { \"br-trusting\" : 192.0.2.9 }\n",
+            "firewall of br-trusting",
+            Deviation::Altered,
+        ),
+        (
+            "delete element inet trestle internal { ipv4 . \"br-isolated\" }\n",
+            "firewall of br-isolated",
+            Deviation::Missing,
+        ),
+        (
+            "delete element inet trestle opened_v6 { fd00::2 . udp . 53 }\n",
+            "opened port [fd00::2]:53/udp",
+            Deviation::Missing,
+        ),
+        (
+            "delete element inet trestle opened_ranges_v4 { 172.17.0.2 . sctp . 8000-8010 }\n",
+            "opened port 172.17.0.2:8000-8010/sctp",
+            Deviation::Missing,
+        ),
+        (
+            "insert rule inet trestle unprotected accept\n",
+            "chain unprotected of table inet trestle",
             Deviation::Altered,
         ),
         ("delete element inet trestle hairpin_v6 { fd00::2 . fd00::2 }\n", "hairpin of fd00::2", Deviation::Missing),
@@ -387,13 +469,13 @@ fn what_nobody_planned_is_told() {
     let every = of_every_kind();
     with_firewall(&every, |firewall| {
         nft("add element inet trestle any_ports_v4 { udp . 9 : 172.17.0.9 . 90 }\n");
-        nft("add element inet trestle entering { \"stale\" : goto published_only }\n");
+        nft("add element inet trestle entering { ipv6 . \"stale\" : goto published_only }\n");
         nft("add element inet trestle ranges_v4 { 10.0.0.0-10.0.0.255 . tcp . 10-20 : 172.17.0.9 }\n");
         assert_eq!(
             firewall.extra(&all(&every)).unwrap(),
             [
-                "\"stale\" : goto published_only in entering",
                 "10.0.0.0-10.0.0.255 . tcp . 10-20 : 172.17.0.9 in ranges_v4",
+                "ipv6 . \"stale\" : goto published_only in entering",
                 "udp . 9 : 172.17.0.9 . 90 in any_ports_v4",
             ]
         );

@@ -10,7 +10,7 @@ use std::thread;
 
 use firewall_host::{Host, all, instance, write_sysctl};
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{FirewallNetwork, Hairpin, Inside, MasqueradedUdp, PublishedPort, Resource};
+use trestle_core::resource::{FirewallNetwork, GatewayMode, Hairpin, Inside, MasqueradedUdp, PublishedPort, Resource};
 use trestle_kernel::firewall::Firewall;
 
 /// The host under test with a client outside and two networks of two containers each: `10.1.0.0/24` and `10.2.0.0/24`.
@@ -164,8 +164,13 @@ fn network(bridge: &str) -> FirewallNetwork {
         bridge: bridge.try_into().unwrap(),
         inside: Inside::Open,
         internal: false,
+        gateway_v4: GatewayMode::Nat,
+        gateway_v6: GatewayMode::Nat,
+        trusted: Vec::new(),
         masquerade_v4: true,
         masquerade_v6: true,
+        source_v4: None,
+        source_v6: None,
         filter_bridged: true,
     }
 }

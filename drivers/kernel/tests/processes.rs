@@ -11,7 +11,9 @@ use host::{become_a_host, endpoint, kernel, network, room};
 use trestle_core::Plan;
 use trestle_core::kernel::Kernel;
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{FirewallNetwork, Hairpin, Inside, Namespace, PublishedPort, Resource, Sysctl};
+use trestle_core::resource::{
+    FirewallNetwork, GatewayMode, Hairpin, Inside, Namespace, PublishedPort, Resource, Sysctl,
+};
 
 fn everything() -> Plan {
     let port = |protocol| {
@@ -39,8 +41,13 @@ fn everything() -> Plan {
             bridge: host::name("br-test"),
             inside: Inside::Open,
             internal: false,
+            gateway_v4: GatewayMode::Nat,
+            gateway_v6: GatewayMode::Nat,
+            trusted: Vec::new(),
             masquerade_v4: true,
             masquerade_v6: true,
+            source_v4: None,
+            source_v6: None,
             filter_bridged: false,
         }),
         port(Protocol::Tcp),

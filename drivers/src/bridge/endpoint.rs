@@ -11,8 +11,9 @@ use trestle_core::network::{Network, Pool};
 use trestle_core::resource::{Address, Bridge, Peer, Resource, Veth};
 use trestle_core::{Error, Result};
 
-use super::network::check_open;
-use super::options::{BridgeOptions, EndpointOptions, INTERFACE};
+use super::options::{BridgeOptions, EndpointOptions, INTERFACE, SETTINGS};
+use super::publish;
+use super::setting::LinkSetting;
 
 /// Checks what a request says of the endpoint.
 pub(super) fn check(network: &Network, endpoint: &Endpoint) -> Result<()> {
@@ -24,10 +25,14 @@ pub(super) fn check(network: &Network, endpoint: &Endpoint) -> Result<()> {
             "option {INTERFACE} says {by_option}, and the endpoint was asked for with link {by_request}"
         )));
     }
-    if !endpoint.wanted.is_empty() {
-        check_open(network)?;
+    let has_v6 = endpoint.lease.as_ref().is_some_and(|lease| lease.v6.is_some());
+    if has_v6 && options.settings.iter().any(LinkSetting::ends_ipv6) {
+        return Err(Error::invalid(format!(
+            "option {SETTINGS} sets disable_ipv6, and the endpoint has an IPv6 address, which would be lost: leave it \
+             out, or use a network without IPv6"
+        )));
     }
-    Ok(())
+    publish::check(network, &endpoint.wanted)
 }
 
 /// How the link shall be called. What was refused when it was asked for is not stored, and so not read again here.
@@ -46,6 +51,8 @@ pub(super) fn interface_name(network: &Network, endpoint: &Endpoint) -> Interfac
 pub(super) fn join(network: &Network, endpoint: &Endpoint, slot: &Slot) -> Result<Joined> {
     let bridge = bridge(network)?;
     let lease = lease(endpoint)?;
+    let announcements = BridgeOptions::read(&network.options)?.announcements;
+    let settings = EndpointOptions::read(&endpoint.options)?.settings;
     let veth = Veth {
         name: host_name(&endpoint.id),
         bridge: bridge.name.clone(),
@@ -59,13 +66,19 @@ pub(super) fn join(network: &Network, endpoint: &Endpoint, slot: &Slot) -> Resul
         },
     };
     let address = |address: IpNet| {
-        Resource::Address(Address { namespace: slot.namespace.clone(), link: slot.interface.clone(), address })
+        Resource::Address(Address {
+            namespace: slot.namespace.clone(),
+            link: slot.interface.clone(),
+            address,
+            announcements,
+        })
     };
+    let settings = settings.iter().map(|it| Resource::Sysctl(it.of(&slot.namespace, &slot.interface)));
     let v4 = lease.v4.map(|net| address(net.into()));
     let v6 = lease.v6.map(|net| address(net.into()));
     let way_out = |pool: Option<&Pool>| pool.filter(|_| !network.internal).and_then(|pool| pool.gateway);
     Ok(Joined {
-        plan: std::iter::once(Resource::Veth(veth)).chain(v4).chain(v6).collect(),
+        plan: std::iter::once(Resource::Veth(veth)).chain(settings).chain(v4).chain(v6).collect(),
         interface: Some(slot.interface.clone()),
         gateway_v4: way_out(network.pool_v4()).and_then(v4_of),
         gateway_v6: way_out(network.pool_v6()).and_then(v6_of),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use trestle_core::facts::{Facts, LinkFact};
 use trestle_core::network::{Network, Pool};
-use trestle_core::resource::{Address, Bridge, Namespace, Owner, Resource};
+use trestle_core::resource::{Address, Announcements, Bridge, Namespace, Owner, Resource};
 use trestle_core::{Error, Result};
 
 /// The pool's gateway on the bridge. `None` where a user's bridge has it already, and where an internal network has no
@@ -28,7 +28,12 @@ pub(super) fn address(network: &Network, pool: &Pool, bridge: &Bridge, facts: &F
     }
     let address =
         IpNet::new(gateway, subnet.prefix_len()).expect("a prefix of the same family is as long as it may be");
-    Ok(Some(Resource::Address(Address { namespace: Namespace::Host, link: bridge.name.clone(), address })))
+    Ok(Some(Resource::Address(Address {
+        namespace: Namespace::Host,
+        link: bridge.name.clone(),
+        address,
+        announcements: Announcements::default(),
+    })))
 }
 
 /// Whether a user's bridge has the address, and with it a route to the whole subnet. With a route to less it is in the

@@ -6,9 +6,12 @@ use trestle_core::id::NetworkId;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
 use trestle_core::network::Network;
-use trestle_core::resource::{Address, Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl};
+use trestle_core::resource::{
+    Address, Announcements, Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl,
+};
 use trestle_core::{Error, Plan, Result};
 
+use super::family::{Family, check_trusted, families};
 use super::gateway;
 use super::options::{BridgeOptions, INTER_CONTAINER, IPV4, IPV6, MTU};
 use crate::label::MTU_RANGE;
@@ -27,6 +30,9 @@ const LINK_LOCAL: &str = "fe80::1/64";
 pub(super) fn plan(network: &Network, facts: &Facts) -> Result<Plan> {
     let options = BridgeOptions::read(&network.options)?;
     check_families(network, &options, facts)?;
+    let families = families(network, &options);
+    families.iter().try_for_each(|family| family.check(network))?;
+    check_trusted(network, &options)?;
     let bridge = bridge(network, &options, facts)?;
     check_inside(&options, &bridge)?;
 
@@ -37,13 +43,28 @@ pub(super) fn plan(network: &Network, facts: &Facts) -> Result<Plan> {
     resources.push(Resource::Bridge(bridge.clone()));
     resources.extend(ipv6_settings(&bridge, facts));
     resources.extend(link_local(network, &bridge));
-    for pool in &network.pools {
-        resources.extend(gateway::address(network, pool, &bridge, facts)?);
+    for family in families.iter().filter(|it| bears_gateway(it, &options)) {
+        if let Some(pool) = family.pool {
+            resources.extend(gateway::address(network, pool, &bridge, facts)?);
+        }
     }
-    if network.pool_v4().is_some() && !network.internal {
+    let [v4, v6] = &families;
+    if v4.pool.is_some() && !v4.is_routed() && !network.internal {
         resources.push(loopback_routing(&bridge, facts));
     }
-    resources.push(Resource::FirewallNetwork(traffic(network, &options, &bridge)));
+    resources.push(Resource::FirewallNetwork(FirewallNetwork {
+        bridge: bridge.name.clone(),
+        inside: if options.inter_container { Inside::Open } else { Inside::PublishedOnly },
+        internal: network.internal,
+        gateway_v4: v4.mode,
+        gateway_v6: v6.mode,
+        trusted: options.trusted.clone(),
+        masquerade_v4: v4.masquerade,
+        masquerade_v6: v6.masquerade,
+        source_v4: options.source_v4,
+        source_v6: options.source_v6,
+        filter_bridged: bridge.filter_bridged,
+    }));
     Ok(Plan::from(resources))
 }
 
@@ -81,7 +102,7 @@ fn check_families(network: &Network, options: &BridgeOptions, facts: &Facts) -> 
 /// The bridge: ours to make, or a user's that is there.
 fn bridge(network: &Network, options: &BridgeOptions, facts: &Facts) -> Result<Bridge> {
     let name = options.name.clone().unwrap_or_else(|| name_of(&network.id));
-    let ipv6 = network.pool_v6().is_some();
+    let [_, v6] = families(network, options);
     match facts.link(&name) {
         Some(link) if link.kind != "bridge" => Err(Error::conflict(format!(
             "link {name} is there and is no bridge but {}: choose another name, or remove it",
@@ -95,9 +116,9 @@ fn bridge(network: &Network, options: &BridgeOptions, facts: &Facts) -> Result<B
             name,
             owner: Owner::Us,
             mac: mac_of(&network.id),
-            mtu: mtu(options, ipv6, facts)?,
+            mtu: mtu(options, v6.pool.is_some(), facts)?,
             filter_bridged: facts.filter_bridged,
-            ipv6,
+            ipv6: has_host(&v6),
         }),
     }
 }
@@ -112,6 +133,7 @@ fn users_bridge(network: &Network, options: &BridgeOptions, facts: &Facts, link:
              out, or change the bridge"
         )));
     }
+    families(network, options).iter().try_for_each(|it| it.check_users_bridge(name.as_str(), &link.addresses))?;
     let passes = |family| facts.sysctl(&format!("net/bridge/bridge-nf-call-{family}")) == Some("1");
     Ok(Bridge {
         name: name.clone(),
@@ -119,8 +141,19 @@ fn users_bridge(network: &Network, options: &BridgeOptions, facts: &Facts, link:
         mac: link.mac.unwrap_or_else(|| mac_of(&network.id)),
         mtu: *mtu,
         filter_bridged: facts.filter_bridged && passes("iptables") && passes("ip6tables"),
-        ipv6: network.pool_v6().is_some(),
+        ipv6: has_host(&families(network, options)[1]),
     })
+}
+
+/// Whether the host itself speaks the family on the bridge.
+fn has_host(family: &Family<'_>) -> bool {
+    family.pool.is_some() && !family.is_isolated()
+}
+
+/// Whether the bridge bears the network's own address of the family.
+fn bears_gateway(family: &Family<'_>, options: &BridgeOptions) -> bool {
+    let inhibited = family.is_v4 && options.inhibit_v4;
+    has_host(family) && !inhibited
 }
 
 fn is_in_plan(network: &Network, bridge: &IfName) -> bool {
@@ -195,19 +228,14 @@ fn link_local(network: &Network, bridge: &Bridge) -> Option<Resource> {
     let address: IpNet = LINK_LOCAL.parse().expect("an address and a prefix length");
     let is_gateway = network.pools.iter().any(|pool| pool.gateway == Some(address.addr()));
     let wanted = bridge.owner == Owner::Us && bridge.ipv6 && !is_gateway;
-    wanted.then(|| Resource::Address(Address { namespace: Namespace::Host, link: bridge.name.clone(), address }))
-}
-
-fn traffic(network: &Network, options: &BridgeOptions, bridge: &Bridge) -> FirewallNetwork {
-    let masquerade = options.masquerade && !network.internal;
-    FirewallNetwork {
-        bridge: bridge.name.clone(),
-        inside: if options.inter_container { Inside::Open } else { Inside::PublishedOnly },
-        internal: network.internal,
-        masquerade_v4: masquerade && network.pool_v4().is_some(),
-        masquerade_v6: masquerade && network.pool_v6().is_some(),
-        filter_bridged: bridge.filter_bridged,
-    }
+    wanted.then(|| {
+        Resource::Address(Address {
+            namespace: Namespace::Host,
+            link: bridge.name.clone(),
+            address,
+            announcements: Announcements::default(),
+        })
+    })
 }
 
 /// Published ports answer on the host's loopback addresses too. A user's bridge outlives the guard that makes this

@@ -1,12 +1,14 @@
 //! The options of bridge networks and of their endpoints: Docker's labels, read into types.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use trestle_core::Result;
 use trestle_core::driver::OptionDoc;
 use trestle_core::name::IfName;
+use trestle_core::resource::{Announcements, GatewayMode};
 
+use super::setting::LinkSetting;
 use crate::label::{self, Label, Value};
 
 /// The options of a bridge network.
@@ -29,6 +31,22 @@ pub struct BridgeOptions {
     pub ipv4: Option<bool>,
     /// Whether the network was said to have IPv6.
     pub ipv6: Option<bool>,
+    /// How IPv4 packets get in.
+    pub gateway_v4: GatewayMode,
+    /// How IPv6 packets get in.
+    pub gateway_v6: GatewayMode,
+    /// Whether the bridge goes without its IPv4 address.
+    pub inhibit_v4: bool,
+    /// Links by which published ports are reached at the containers' own addresses.
+    pub trusted: Vec<IfName>,
+    /// Whether containers that name no network join this one.
+    pub default: bool,
+    /// The address that IPv4 packets bear outside; `None` is that of the link by which they leave.
+    pub source_v4: Option<Ipv4Addr>,
+    /// The address that IPv6 packets bear outside; `None` is that of the link by which they leave.
+    pub source_v6: Option<Ipv6Addr>,
+    /// How a new endpoint's addresses are announced.
+    pub announcements: Announcements,
 }
 
 /// The options of an endpoint on a bridge network.
@@ -36,6 +54,8 @@ pub struct BridgeOptions {
 pub struct EndpointOptions {
     /// The name for its link in the sandbox.
     pub interface: Option<IfName>,
+    /// Settings of its link there.
+    pub settings: Vec<LinkSetting>,
 }
 
 /// The label that says the MTU.
@@ -48,10 +68,22 @@ pub(crate) const INTER_CONTAINER: &str = "com.docker.network.bridge.enable_icc";
 pub(crate) const IPV4: &str = "com.docker.network.enable_ipv4";
 /// The label that says that there is IPv6.
 pub(crate) const IPV6: &str = "com.docker.network.enable_ipv6";
+/// The label that says how IPv4 packets get in.
+pub(crate) const MODE_V4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
+/// The label that says how IPv6 packets get in.
+pub(crate) const MODE_V6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
+/// The label that says by which links containers are reached at their own addresses.
+pub(crate) const TRUSTED: &str = "com.docker.network.bridge.trusted_host_interfaces";
+/// The label that marks the default network.
+pub(crate) const DEFAULT: &str = "com.docker.network.bridge.default_bridge";
+/// The label that says which address IPv4 packets bear outside.
+pub(crate) const SOURCE_V4: &str = "com.docker.network.host_ipv4";
+/// The label that says which address IPv6 packets bear outside.
+pub(crate) const SOURCE_V6: &str = "com.docker.network.host_ipv6";
+/// The label that sets an endpoint's link.
+pub(crate) const SETTINGS: &str = "com.docker.network.endpoint.sysctls";
 /// The label that names an endpoint's link.
 pub(crate) const INTERFACE: &str = "com.docker.network.endpoint.ifname";
-
-const GATEWAY_MODES: &str = "nat, nat-unprotected, routed or isolated";
 
 const NETWORK: &[Label<BridgeOptions>] = &[
     Label {
@@ -108,58 +140,66 @@ const NETWORK: &[Label<BridgeOptions>] = &[
         value: Value::Declared(|options| &mut options.ipv6),
     },
     Label {
-        key: "com.docker.network.bridge.gateway_mode_ipv4",
+        key: MODE_V4,
         default: "nat",
-        meaning: "How IPv4 packets get in and out of the network.",
-        value: Value::NotYet(GATEWAY_MODES),
+        meaning: "How IPv4 packets get in and out of the network. nat: in by published ports; out with the host's \
+                  address. nat-unprotected: as nat, and by a route to the containers' own addresses in to every port; \
+                  from other networks of this host only by published ports. routed: nothing is translated and no port \
+                  of the host taken; published ports are open at the containers' own addresses, to whoever has a \
+                  route, ICMP too. isolated: for internal networks; the bridge has no address, so that the host \
+                  neither reaches the containers nor is reached.",
+        value: Value::Mode(|options| &mut options.gateway_v4),
     },
     Label {
-        key: "com.docker.network.bridge.gateway_mode_ipv6",
+        key: MODE_V6,
         default: "nat",
-        meaning: "How IPv6 packets get in and out of the network.",
-        value: Value::NotYet(GATEWAY_MODES),
+        meaning: "The same for IPv6 packets.",
+        value: Value::Mode(|options| &mut options.gateway_v6),
     },
     Label {
         key: "com.docker.network.bridge.inhibit_ipv4",
         default: "false",
-        meaning: "Leaves the bridge without its IPv4 address.",
-        value: Value::NotYet("true or false"),
+        meaning: "Leaves the bridge without its IPv4 address. It stays the containers' way out, so somebody else has \
+                  to have it.",
+        value: Value::Flag(|options| &mut options.inhibit_v4),
     },
     Label {
-        key: "com.docker.network.bridge.trusted_host_interfaces",
+        key: TRUSTED,
         default: "none",
-        meaning: "The links by which containers may be reached without a published port.",
-        value: Value::NotYet("names of links with ':' between them"),
+        meaning: "Links of the host by which the network's published ports are reached at the containers' own \
+                  addresses too, by whoever has a route. Also those that are published on the host's loopback alone.",
+        value: Value::Links(|options| &mut options.trusted),
     },
     Label {
-        key: "com.docker.network.bridge.default_bridge",
+        key: DEFAULT,
         default: "false",
-        meaning: "Marks the network that containers join when they name none.",
-        value: Value::NotYet("true or false"),
+        meaning: "Marks the network that containers join when they name none. There is at most one, and it can't be \
+                  deleted.",
+        value: Value::Flag(|options| &mut options.default),
     },
     Label {
-        key: "com.docker.network.host_ipv4",
+        key: SOURCE_V4,
         default: "that of the link by which a packet leaves",
-        meaning: "The address that IPv4 packets bear when they leave the network.",
-        value: Value::NotYet("an IPv4 address of the host"),
+        meaning: "The address that IPv4 packets bear when they leave the network. Others have to find the host by it.",
+        value: Value::SourceV4(|options| &mut options.source_v4),
     },
     Label {
-        key: "com.docker.network.host_ipv6",
+        key: SOURCE_V6,
         default: "that of the link by which a packet leaves",
-        meaning: "The address that IPv6 packets bear when they leave the network.",
-        value: Value::NotYet("an IPv6 address of the host"),
+        meaning: "The address that IPv6 packets bear when they leave the network. Others have to find the host by it.",
+        value: Value::SourceV6(|options| &mut options.source_v6),
     },
     Label {
         key: "com.docker.network.advertise_addr_nmsgs",
         default: "3",
-        meaning: "How often a new endpoint's addresses are announced to its neighbours.",
-        value: Value::NotYet("a number from 0 to 3"),
+        meaning: "How often a new endpoint's addresses are announced to its neighbours; the first time at once.",
+        value: Value::Announcements(|options| &mut options.announcements.count),
     },
     Label {
         key: "com.docker.network.advertise_addr_ms",
         default: "1000",
         meaning: "How many milliseconds lie between two announcements.",
-        value: Value::NotYet("a number from 100 to 2000"),
+        value: Value::Milliseconds(|options| &mut options.announcements.milliseconds_apart),
     },
 ];
 
@@ -171,10 +211,10 @@ const ENDPOINT: &[Label<EndpointOptions>] = &[
         value: Value::Link(|options| &mut options.interface),
     },
     Label {
-        key: "com.docker.network.endpoint.sysctls",
+        key: SETTINGS,
         default: "none",
-        meaning: "Settings of the endpoint's link in the sandbox.",
-        value: Value::NotYet("settings such as net.ipv4.conf.IFNAME.log_martians=1 with ',' between them"),
+        meaning: "Settings of the endpoint's link in the sandbox. They go with the link.",
+        value: Value::Settings(|options| &mut options.settings),
     },
 ];
 
@@ -189,6 +229,14 @@ impl Default for BridgeOptions {
             interface_prefix: "eth".to_owned(),
             ipv4: None,
             ipv6: None,
+            gateway_v4: GatewayMode::Nat,
+            gateway_v6: GatewayMode::Nat,
+            inhibit_v4: false,
+            trusted: Vec::new(),
+            default: false,
+            source_v4: None,
+            source_v6: None,
+            announcements: Announcements::default(),
         }
     }
 }
@@ -197,7 +245,7 @@ impl BridgeOptions {
     /// Reads a network's options.
     ///
     /// # Errors
-    /// `Invalid` and `Unsupported` name the option, what was wrong, and what is allowed.
+    /// `Invalid` names the option, what was wrong, and what is allowed.
     pub fn read(options: &BTreeMap<String, String>) -> Result<Self> {
         label::read(NETWORK, options)
     }

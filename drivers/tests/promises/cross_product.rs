@@ -1,11 +1,15 @@
 //! What holds of every plan of a bridge network, whatever the options and the host.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use trestle_core::Plan;
+use trestle_core::driver::Driver;
 use trestle_core::facts::{Facts, LinkFact};
 use trestle_core::network::Network;
-use trestle_core::resource::{Identity, Namespace, Owner, Resource};
+use trestle_core::port::{HostPorts, PortBinding, PortRequest};
+use trestle_core::resource::{FirewallNetwork, GatewayMode, Identity, Namespace, Owner, Resource};
+use trestle_drivers::Bridge;
 
 use crate::world::{binding, create, endpoint, host, if_name, internal, join, link, made, network, publish};
 
@@ -169,4 +173,105 @@ fn an_internal_network_has_no_way_in_or_out() {
             assert!(!plan.resources().iter().any(|it| matches!(it, Resource::Sysctl(it) if opens(&it.key))));
         }
     }
+}
+
+/// Every mix of gateway modes with what it interacts with.
+fn modes() -> Vec<(Network, Facts)> {
+    let modes = ["nat", "nat-unprotected", "routed", "isolated"];
+    let mut worlds = Vec::new();
+    for subnets in [&["10.1.0.0/24"][..], &["fd00:1::/64"], &["10.1.0.0/24", "fd00:1::/64"]] {
+        for (v4, v6) in modes.iter().flat_map(|v4| modes.map(|v6| (*v4, v6))) {
+            for (icc, masquerade) in YES_AND_NO.iter().flat_map(|icc| YES_AND_NO.map(|masquerade| (*icc, masquerade))) {
+                for trusted in [None, Some("eth1")] {
+                    let mut options = vec![
+                        ("com.docker.network.bridge.gateway_mode_ipv4", v4),
+                        ("com.docker.network.bridge.gateway_mode_ipv6", v6),
+                        ("com.docker.network.bridge.enable_icc", icc),
+                        ("com.docker.network.bridge.enable_ip_masquerade", masquerade),
+                    ];
+                    options.extend(trusted.map(|it| ("com.docker.network.bridge.trusted_host_interfaces", it)));
+                    worlds.push((network(subnets, &options), host()));
+                    worlds.push((internal(network(subnets, &options)), host()));
+                }
+            }
+        }
+    }
+    worlds
+}
+
+/// Of each family that a network has: its mode, and the endpoint's address of it.
+fn families(network: &Network, own: &FirewallNetwork) -> Vec<(GatewayMode, IpAddr)> {
+    let v4 = network.pool_v4().map(|_| (own.gateway_v4, IpAddr::from([10, 1, 0, 2])));
+    let v6 = network.pool_v6().map(|_| (own.gateway_v6, "fd00:1::2".parse().unwrap()));
+    v4.into_iter().chain(v6).collect()
+}
+
+#[test]
+fn every_mode_keeps_its_word_whatever_it_is_mixed_with() {
+    let mut seen = 0;
+    for (network, facts) in modes() {
+        let Ok(plan) = create(&network, &facts) else { continue };
+        seen += 1;
+        let Some(Resource::FirewallNetwork(own)) = plan.resources().last() else { panic!("{plan:?}") };
+        let modes = [(own.gateway_v4, own.masquerade_v4), (own.gateway_v6, own.masquerade_v6)];
+        for (mode, masquerade) in modes {
+            assert!(!(masquerade && (mode == GatewayMode::Routed || own.internal)), "{own:?}");
+            assert!(mode != GatewayMode::Isolated || own.internal, "{own:?}");
+        }
+        for (mode, own_address) in families(&network, own) {
+            let of_family = |it: &Resource| matches!(it, Resource::Address(it) if it.address.addr().is_ipv4() == own_address.is_ipv4());
+            assert_eq!(mode == GatewayMode::Isolated, !plan.resources().iter().any(of_family), "{plan:?}");
+        }
+        assert!(!own.internal || own.trusted.is_empty());
+    }
+    assert!(seen > 300, "only {seen} plans");
+}
+
+#[test]
+fn every_published_port_is_translated_or_opened_in_each_family_and_never_both_without_trust() {
+    let requests = ["8080:80", "0.0.0.0:8081:81", "[::]:8082:82", "8083-8093:83-93", "88:88/udp"];
+    let mut seen = 0;
+    for (network, facts) in modes().into_iter().filter(|(network, _)| !network.internal) {
+        let Ok(plan) = create(&network, &facts) else { continue };
+        let Some(Resource::FirewallNetwork(own)) = plan.resources().last() else { panic!("{plan:?}") };
+        let families = families(&network, own);
+        let endpoint = endpoint(network.pool_v4().map(|_| "10.1.0.2/24"), network.pool_v6().map(|_| "fd00:1::2/64"));
+        for request in requests {
+            let request: PortRequest = request.parse().unwrap();
+            let HostPorts::Within(host) = request.host else { unreachable!() };
+            let takes = Bridge.takes_host_ports(&network, &request);
+            let binding = PortBinding { host: takes.then_some(host), ..request.opened() };
+            let Ok(plan) = publish(&network, &endpoint, &[binding]) else { continue };
+            seen += 1;
+            let mut covered = 0;
+            for (mode, address) in &families {
+                let meant = request.address.is_none_or(|at| at.is_ipv4() == address.is_ipv4());
+                let translated = plan.resources().iter().any(|it| match it {
+                    Resource::PublishedPort(it) => {
+                        let to = [it.to_v4.map(IpAddr::from), it.to_v6.map(IpAddr::from)].contains(&Some(*address));
+                        to && it.address.is_none_or(|at| at.is_ipv4() == address.is_ipv4())
+                    }
+                    _ => false,
+                });
+                let opened = plan.resources().iter().any(|it| {
+                    matches!(it, Resource::OpenedPort(it) if it.address == *address && it.ports == request.container)
+                });
+                let trusts = *mode == GatewayMode::Nat && !own.trusted.is_empty();
+                assert_eq!(translated, meant && *mode != GatewayMode::Routed, "{request} in {plan:?}");
+                assert_eq!(opened, meant && (*mode == GatewayMode::Routed || trusts), "{request} in {plan:?}");
+                covered += usize::from(meant);
+            }
+            let holds = plan.resources().iter().any(|it| matches!(it, Resource::PublishedPort(_)));
+            assert_eq!(holds, takes, "{request} in {plan:?}");
+            let spans_routed = |it: &Resource| match it {
+                Resource::PublishedPort(it) => families.iter().any(|(mode, address)| {
+                    *mode == GatewayMode::Routed && it.address.is_none_or(|at| at.is_ipv4() == address.is_ipv4())
+                }),
+                _ => false,
+            };
+            assert!(!plan.resources().iter().any(spans_routed), "{request} in {plan:?}");
+            assert!(covered > 0 || holds, "{request} comes to nothing");
+        }
+    }
+    assert!(seen > 500, "only {seen} ports");
 }

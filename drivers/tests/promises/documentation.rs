@@ -31,9 +31,8 @@ fn rendered() -> String {
     let mut page = String::from(
         "# Options of the built-in drivers\n\n\
          They are Docker's labels: `trestle network create -o KEY=VALUE`, `docker network create -o KEY=VALUE`, and \
-         `driver_opts` in a compose file.\nAn option that says \"not yet\" is known and refused. An unknown one under \
-         `com.docker.`, or without any `.`, is refused with the nearest\nknown one; options of other domains are left \
-         alone.\n\nA test writes this page from the tables that read the options.\n",
+         `driver_opts` in a compose file.\nAn unknown one under `com.docker.`, or without any `.`, is refused with the \
+         nearest known one; options of other domains are left\nalone.\n\nA test writes this page from the tables that read the options.\n",
     );
     for (name, driver) in builtin() {
         write_table(&mut page, &format!("Networks of the {name} driver"), &driver.options());
@@ -49,8 +48,7 @@ fn write_table(page: &mut String, title: &str, options: &[OptionDoc]) {
         return;
     }
     page.push_str("| option | values | default | what it does |\n|---|---|---|---|\n");
-    for OptionDoc { key, values, default, meaning, supported } in options {
-        let not_yet = if *supported { "" } else { "**Not yet.** " };
-        writeln!(page, "| `{key}` | {values} | {default} | {not_yet}{meaning} |").unwrap();
+    for OptionDoc { key, values, default, meaning, .. } in options {
+        writeln!(page, "| `{key}` | {values} | {default} | {meaning} |").unwrap();
     }
 }

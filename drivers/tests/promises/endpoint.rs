@@ -1,11 +1,11 @@
 //! What links an endpoint to its sandbox.
 
-use trestle_core::ErrorKind::{Forbidden, Internal, Invalid, Unsupported};
+use trestle_core::ErrorKind::{Forbidden, Internal, Invalid};
 use trestle_core::Plan;
 use trestle_core::driver::{Chosen, Driver, InterfaceName, Joined};
 use trestle_core::facts::Facts;
 use trestle_core::network::Network;
-use trestle_core::resource::{Peer, Resource, Veth};
+use trestle_core::resource::{Announcements, Peer, Resource, Sysctl, Veth};
 use trestle_drivers::Bridge;
 
 use crate::world::{
@@ -14,6 +14,7 @@ use crate::world::{
 
 const V4: &str = "10.1.0.0/24";
 const V6: &str = "fd00:1::/64";
+const SETTINGS: &str = "com.docker.network.endpoint.sysctls";
 const IFNAME: &str = "com.docker.network.endpoint.ifname";
 
 fn veth(ipv6: bool) -> Veth {
@@ -102,7 +103,56 @@ fn endpoint_options_are_checked_when_the_place_is_reserved() {
     assert_refused(reserve(&[(IFNAME, "front0")], Some("eth7")), Invalid, &[IFNAME, "front0", "eth7"]);
     assert_refused(reserve(&[(IFNAME, "a b")], None), Invalid, &[IFNAME, "a b"]);
     assert_refused(reserve(&[("com.docker.network.endpoint.ifnam", "x")], None), Invalid, &["nearest known", IFNAME]);
-    assert_refused(reserve(&[("com.docker.network.endpoint.sysctls", "x")], None), Unsupported, &["not yet"]);
+    assert_refused(reserve(&[(SETTINGS, "x")], None), Invalid, &[SETTINGS, "has no '='"]);
+}
+
+#[test]
+fn settings_are_those_of_the_link_whatever_its_name() {
+    let network = made(network(&[V4], &[]), &host());
+    let mut endpoint = endpoint(Some("10.1.0.2/24"), None);
+    let settings =
+        "net.ipv4.conf.IFNAME.log_martians=1, net.ipv4.neigh.IFNAME.mcast_solicit=5,net.mpls.conf.IFNAME.input=1";
+    endpoint.options = texts(&[(SETTINGS, settings)]);
+    let joined = join(&network, &endpoint).unwrap();
+    let setting = |key: &str, value: &str| {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        Resource::Sysctl(Sysctl { namespace: sandbox(), key, value, prior: None, put_back: false })
+    };
+    let expected = vec![
+        Resource::Veth(veth(false)),
+        setting("net/ipv4/conf/eth0/log_martians", "1"),
+        setting("net/ipv4/neigh/eth0/mcast_solicit", "5"),
+        setting("net/mpls/conf/eth0/input", "1"),
+        address(sandbox(), "eth0", "10.1.0.2/24"),
+    ];
+    assert_eq!(joined.plan, Plan::from(expected));
+}
+
+#[test]
+fn a_setting_that_would_cost_the_endpoint_its_address_is_refused() {
+    let asked = |v6: Option<&str>, value: &str| {
+        let mut endpoint = endpoint(Some("10.1.0.2/24"), v6);
+        let setting = format!("net.ipv6.conf.IFNAME.disable_ipv6={value}");
+        endpoint.options = texts(&[(SETTINGS, &setting)]);
+        wait(Bridge.create_endpoint(&network(&[V4, V6], &[]), &endpoint))
+    };
+    asked(None, "1").unwrap();
+    asked(Some("fd00:1::2/64"), "0").unwrap();
+    assert_refused(asked(Some("fd00:1::2/64"), "1"), Invalid, &[SETTINGS, "disable_ipv6", "IPv6 address"]);
+}
+
+#[test]
+fn addresses_are_announced_as_often_as_the_network_says() {
+    let options = [("com.docker.network.advertise_addr_nmsgs", "2"), ("com.docker.network.advertise_addr_ms", "250")];
+    let network = made(network(&[V4, V6], &options), &host());
+    let joined = join(&network, &endpoint(Some("10.1.0.2/24"), Some("fd00:1::2/64"))).unwrap();
+    let announced: Vec<Announcements> = joined
+        .plan
+        .resources()
+        .iter()
+        .filter_map(|it| if let Resource::Address(it) = it { Some(it.announcements) } else { None })
+        .collect();
+    assert_eq!(announced, [Announcements { count: 2, milliseconds_apart: 250 }; 2]);
 }
 
 #[test]

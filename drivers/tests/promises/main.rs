@@ -6,6 +6,7 @@
 mod cross_product;
 mod documentation;
 mod endpoint;
+mod gateway_modes;
 mod network;
 mod options;
 mod publish;

@@ -4,7 +4,7 @@ use trestle_core::ErrorKind::{Conflict, Invalid, Unsupported};
 use trestle_core::Plan;
 use trestle_core::facts::{Facts, LinkFact};
 use trestle_core::network::Network;
-use trestle_core::resource::{Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource};
+use trestle_core::resource::{Bridge, FirewallNetwork, GatewayMode, Inside, Namespace, Owner, Resource};
 
 use crate::world::{BRIDGE, address, assert_refused, create, host, if_name, internal, link, made, network, sysctl};
 
@@ -30,8 +30,13 @@ fn traffic(masquerade_v4: bool, masquerade_v6: bool) -> FirewallNetwork {
         bridge: if_name(BRIDGE),
         inside: Inside::Open,
         internal: false,
+        gateway_v4: GatewayMode::Nat,
+        gateway_v6: GatewayMode::Nat,
+        trusted: Vec::new(),
         masquerade_v4,
         masquerade_v6,
+        source_v4: None,
+        source_v6: None,
         filter_bridged: true,
     }
 }

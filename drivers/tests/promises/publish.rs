@@ -22,6 +22,7 @@ fn hairpin(address: &str) -> Resource {
 fn port(binding: PortBinding, to_v4: Option<&str>, to_v6: Option<&str>) -> Resource {
     let PortBinding { protocol, address, host, container } = binding;
     let (to_v4, to_v6) = (to_v4.map(|it| it.parse().unwrap()), to_v6.map(|it| it.parse().unwrap()));
+    let host = host.expect("a port of the host");
     Resource::PublishedPort(PublishedPort { protocol, address, host, container, to_v4, to_v6 })
 }
 

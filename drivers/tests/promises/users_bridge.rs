@@ -3,7 +3,7 @@
 use trestle_core::ErrorKind::{Conflict, Unsupported};
 use trestle_core::Plan;
 use trestle_core::facts::{Facts, LinkFact};
-use trestle_core::resource::{Bridge, FirewallNetwork, Inside, Namespace, Owner, Resource, Sysctl};
+use trestle_core::resource::{Bridge, FirewallNetwork, GatewayMode, Inside, Namespace, Owner, Resource, Sysctl};
 
 use crate::world::{address, assert_refused, create, host, if_name, link, network, sysctl};
 
@@ -34,8 +34,13 @@ fn traffic(filter_bridged: bool) -> FirewallNetwork {
         bridge: if_name("lan0"),
         inside: Inside::Open,
         internal: false,
+        gateway_v4: GatewayMode::Nat,
+        gateway_v6: GatewayMode::Nat,
+        trusted: Vec::new(),
         masquerade_v4: true,
         masquerade_v6: true,
+        source_v4: None,
+        source_v6: None,
         filter_bridged,
     }
 }

@@ -105,7 +105,12 @@ pub(crate) fn sysctl(key: &str, value: &str, prior: Option<&str>) -> Resource {
 }
 
 pub(crate) fn address(namespace: Namespace, link: &str, address: &str) -> Resource {
-    Resource::Address(Address { namespace, link: if_name(link), address: address.parse().unwrap() })
+    Resource::Address(Address {
+        namespace,
+        link: if_name(link),
+        address: address.parse().unwrap(),
+        announcements: Default::default(),
+    })
 }
 
 /// Asks for a network.
@@ -132,9 +137,14 @@ pub(crate) fn binding(address: Option<&str>, host: &str, container: &str, protoc
     PortBinding {
         protocol: protocol.parse().unwrap(),
         address: address.map(|address| address.parse::<IpAddr>().unwrap()),
-        host: host.parse().unwrap(),
+        host: Some(host.parse().unwrap()),
         container: container.parse().unwrap(),
     }
+}
+
+/// `[ADDRESS-]CONTAINER/PROTOCOL`, without a port of the host.
+pub(crate) fn opened_binding(address: Option<&str>, container: &str, protocol: &str) -> PortBinding {
+    PortBinding { host: None, ..binding(address, container, container, protocol) }
 }
 
 pub(crate) fn wait<T>(answer: impl Future<Output = T>) -> T {

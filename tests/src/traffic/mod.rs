@@ -18,11 +18,15 @@
 //! test here allows.
 
 pub mod client;
+pub mod ear;
+pub mod echo;
 pub mod fence;
 pub mod server;
 pub mod stream;
 
 pub use client::{Answer, Caller, ask, ask_patiently};
+pub use ear::Ear;
+pub use echo::echo;
 pub use server::Server;
 pub use stream::{Conversation, Stream};
 pub use trestle_core::port::Protocol;

@@ -388,3 +388,53 @@ async fn mending_in_the_middle_of_changes_brings_nothing_back_that_is_gone() {
     controller.repair().await.unwrap();
     host.everything().must_be(&before, "after mending and churning");
 }
+
+const DEFAULT: &str = "com.docker.network.bridge.default_bridge";
+const MODE_V4: &str = "com.docker.network.bridge.gateway_mode_ipv4";
+const MODE_V6: &str = "com.docker.network.bridge.gateway_mode_ipv6";
+
+fn with_options(name: &str, options: &[(&str, &str)]) -> NetworkRequest {
+    let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    NetworkRequest { options, ..dual_stack(name) }
+}
+
+#[tokio::test]
+async fn there_is_one_default_network_and_it_stays() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    controller.create_network(with_options("main", &[(DEFAULT, "true")])).await.unwrap();
+    let before = host.everything();
+    let second = with_options("other", &[(DEFAULT, "true")]);
+    for refused in
+        [controller.plan_network(second.clone()).await.map(drop), controller.create_network(second).await.map(drop)]
+    {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.to_string().contains("network main is the default network"), "{refused}");
+    }
+    let refused = controller.delete_network("main").await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden);
+    assert!(refused.to_string().contains("network main is the default network"), "{refused}");
+    host.everything().must_be(&before, "refused");
+    assert_eq!(controller.network("main").unwrap().options[DEFAULT], "true");
+    controller.create_network(with_options("plain", &[(DEFAULT, "false")])).await.unwrap();
+    controller.delete_network("plain").await.unwrap();
+}
+
+#[tokio::test]
+async fn ports_of_a_routed_network_are_opened_and_none_of_the_host_are_promised() {
+    let mut host = Host::new();
+    let controller = furnished(&mut host).await;
+    controller.create_network(with_options("routed", &[(MODE_V4, "routed"), (MODE_V6, "routed")])).await.unwrap();
+    let first = controller.connect("box", on("front", &["8080:80"])).await.unwrap();
+    let place = EndpointRequest { name: Some("open".try_into().unwrap()), ..on("routed", &["8080:80", "8080:81"]) };
+    let open = controller.connect("box", place).await.unwrap();
+    assert_eq!(told(&open.state.attachment().unwrap().ports), ["80/tcp", "81/tcp"], "8080 is {}'s", first.name);
+    let published = controller.publish("routed/open", vec!["[::]::53/udp".parse().unwrap()]).await.unwrap();
+    assert_eq!(told(&published), ["80/tcp", "81/tcp", "[::]::53/udp"]);
+    let left = controller.unpublish("routed/open", vec!["8080:80".parse().unwrap()]).await.unwrap();
+    assert_eq!(told(&left), ["81/tcp", "[::]::53/udp"]);
+    let plans = controller.endpoint("routed/open").unwrap().state.footprint();
+    let opened: Vec<String> = plans.resources().iter().filter(|it| it.is_firewall()).map(ToString::to_string).collect();
+    assert!(opened.iter().all(|it| it.starts_with("opened port ")) && opened.len() == 3, "{opened:?}");
+}

@@ -11,7 +11,7 @@ use trestle_core::resource::Resource;
 use trestle_kernel::firewall::{self, Firewall};
 use trestle_kernel::mark::Instance;
 use trestle_kernel::script;
-use trestle_tests::golden_cases::{GoldenCase, cases};
+use trestle_tests::golden_cases::{GoldenCase, cases, cross_product};
 use trestle_tests::host::Host;
 
 fn base() -> Plan {
@@ -73,6 +73,26 @@ fn listing(host: &Host) -> String {
         told.push_str(&format!("elements = {elements:?}{rest}"));
     }
     told
+}
+
+#[test]
+fn nft_and_the_kernel_take_every_mix_of_gateway_modes_and_what_they_are_mixed_with() {
+    let (encoded, typed) = (Host::new("encoded"), Host::new("typed"));
+    let mixes = cross_product();
+    assert!(mixes.len() > 140, "only {} mixes", mixes.len());
+    // One namespace can't have them all: they are of one bridge.
+    for (name, plan) in mixes {
+        let resources: Vec<&Resource> = plan.resources().iter().collect();
+        let script = typed.folder().join("rules.nft");
+        fs::write(&script, firewall::render(&resources)).unwrap();
+        typed.namespace().output("nft", &["-c", "-f", script.to_str().unwrap()]);
+        encoded.run(|| {
+            let mut firewall = Firewall::open(Instance::new(7)).unwrap();
+            firewall.restore(&resources).unwrap();
+            assert_eq!(firewall.verify(&resources).unwrap(), [], "{name}");
+            assert_eq!(firewall.extra(&resources).unwrap(), Vec::<String>::new(), "{name}");
+        });
+    }
 }
 
 #[test]

@@ -29,11 +29,13 @@ macro_rules! on_every_front {
 mod addresses;
 mod conflicts;
 mod crash;
+mod gateway_modes;
 mod gateways;
 mod given;
 mod import_rule;
 mod instances;
 mod isolation;
+mod labels;
 mod links;
 mod loopback;
 mod nothing_left;

@@ -12,7 +12,7 @@ use trestle_core::network::Network;
 use trestle_core::port::{ExposedPort, PortBinding, PortRange, PortRequest, Protocol};
 use trestle_core::resource::Resource;
 use trestle_core::sandbox::Sandbox;
-use trestle_core::{Doing, Error, Result};
+use trestle_core::{Doing, Error, Plan, Result};
 
 use super::{Named, read, read_with, shown};
 
@@ -131,8 +131,12 @@ impl From<Vec<PortBinding>> for Published {
 /// A port that is published, or a range of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PublishedPort {
-    /// With every question answered: `0.0.0.0:8080:80/tcp`.
+    /// With every question answered: `0.0.0.0:8080:80/tcp`. Without a port of the host, `80/tcp`, where the network is
+    /// routed.
     pub port: String,
+    /// The container's own addresses at which the port is open too: to everybody where the network is routed, else to
+    /// its trusted links.
+    pub opened: Vec<String>,
     /// Whether a socket holds it, so that no other program of the host takes it. If not, it is only mapped.
     pub held: bool,
     /// Whether the container sees its network's gateway as the sender. So it is with UDP where another endpoint has the
@@ -141,14 +145,46 @@ pub struct PublishedPort {
 }
 
 impl PublishedPort {
-    fn new(port: &PortBinding, masqueraded: &[IpAddr], can_hold: fn(Protocol) -> bool) -> Self {
+    fn new(port: &PortBinding, opened: &Opened, masqueraded: &[IpAddr], can_hold: fn(Protocol) -> bool) -> Self {
         // A port of one family leads to the container's address of that family.
         let leads_to = |to: &&IpAddr| port.address.is_none_or(|at| at.is_ipv4() == to.is_ipv4());
         Self {
             port: port.to_string(),
-            held: can_hold(port.protocol),
-            masqueraded: port.protocol == Protocol::Udp && masqueraded.iter().any(|to| leads_to(&to)),
+            opened: opened.at(port).filter(leads_to).map(IpAddr::to_string).collect(),
+            held: port.host.is_some() && can_hold(port.protocol),
+            masqueraded: is_translated_udp(port) && masqueraded.iter().any(|to| leads_to(&to)),
         }
+    }
+}
+
+fn is_translated_udp(port: &PortBinding) -> bool {
+    port.protocol == Protocol::Udp && port.host.is_some()
+}
+
+/// What an endpoint's plan opens at the container's own addresses. No two ranges of an address overlap.
+struct Opened(BTreeMap<(Protocol, IpAddr), Vec<PortRange>>);
+
+impl Opened {
+    fn by(plan: &Plan) -> Self {
+        let mut opened: BTreeMap<_, Vec<PortRange>> = BTreeMap::new();
+        for resource in plan.resources() {
+            if let Resource::OpenedPort(it) = resource {
+                opened.entry((it.protocol, it.address)).or_default().push(it.ports);
+            }
+        }
+        opened.values_mut().for_each(|ports| ports.sort_unstable());
+        Self(opened)
+    }
+
+    /// Where a port is open.
+    fn at(&self, port: &PortBinding) -> impl Iterator<Item = &IpAddr> {
+        let (protocol, wanted) = (port.protocol, port.container);
+        let opens = move |ports: &[PortRange]| {
+            let after = ports.partition_point(|it| it.first() <= wanted.first());
+            after.checked_sub(1).is_some_and(|at| ports[at].contains(&wanted))
+        };
+        let of_protocol = self.0.iter().filter(move |((of, _), _)| *of == protocol);
+        of_protocol.filter(move |(_, ports)| opens(ports)).map(|((_, address), _)| address)
     }
 }
 
@@ -217,6 +253,7 @@ impl Endpoint {
     ) -> Self {
         let attachment = endpoint.state.attachment();
         let masqueraded = masqueraded(endpoint, sandbox);
+        let opened = attachment.map_or_else(|| Opened(BTreeMap::new()), |it| Opened::by(&it.plans.ports));
         let bindings = attachment.map(|it| it.ports.as_slice()).unwrap_or_default();
         let lease = endpoint.lease.clone().unwrap_or_default();
         let name = |network: &Network| network.name.to_string();
@@ -247,7 +284,7 @@ impl Endpoint {
             interface: interface.map(|name| name.to_string()),
             exposed: endpoint.exposed.iter().map(ExposedPort::to_string).collect(),
             ports: endpoint.wanted.iter().map(PortRequest::to_string).collect(),
-            published: bindings.iter().map(|port| PublishedPort::new(port, &masqueraded, can_hold)).collect(),
+            published: bindings.iter().map(|port| PublishedPort::new(port, &opened, &masqueraded, can_hold)).collect(),
             options: endpoint.options.clone(),
             priority: endpoint.priority,
             primary: endpoint.primary,

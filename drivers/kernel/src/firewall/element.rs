@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use trestle_core::name::IfName;
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{FirewallNetwork, Inside, PublishedPort, Resource};
+use trestle_core::resource::{FirewallNetwork, GatewayMode, Inside, OpenedPort, PublishedPort, Resource};
 
 use super::attribute::Attributes;
 use super::expression::verdict_data;
@@ -59,6 +59,7 @@ pub(super) fn elements(resource: &Resource) -> Vec<Element> {
     match resource {
         Resource::FirewallNetwork(it) => network(it),
         Resource::PublishedPort(it) => port(it),
+        Resource::OpenedPort(it) => vec![opened(it)],
         Resource::Hairpin(it) => {
             let set = of_family(it.address, Set::Hairpin4, Set::Hairpin6);
             vec![element(set, vec![Part::Address(it.address), Part::Address(it.address)], Value::Nothing)]
@@ -81,36 +82,88 @@ fn of_family<T>(address: IpAddr, v4: T, v6: T) -> T {
 
 fn network(it: &FirewallNetwork) -> Vec<Element> {
     let link = || Part::Link(it.bridge.clone());
-    let within = match it.inside {
-        Inside::Open => Verdict::Accept,
-        Inside::PublishedOnly => Verdict::Goto(Chain::PublishedOnly),
-    };
-    let mut elements = vec![
-        element(Set::Bridges, vec![link()], Value::Nothing),
-        element(Set::Inside, vec![link(), link()], Value::Verdict(within)),
-    ];
-    match it.internal {
-        true => {
-            elements.push(element(Set::Leaving, vec![link()], Value::Verdict(Verdict::Drop)));
-            elements.push(element(Set::Entering, vec![link()], Value::Verdict(Verdict::Drop)));
-            let looked_at = Value::Verdict(Verdict::Goto(Chain::FromInternal));
-            elements.push(element(Set::Internal, vec![link()], looked_at));
-        }
-        false => {
-            let published = Value::Verdict(Verdict::Goto(Chain::PublishedOnly));
-            elements.push(element(Set::Entering, vec![link()], published));
-            for (family, masquerade) in [(Family::V4, it.masquerade_v4), (Family::V6, it.masquerade_v6)] {
-                if masquerade {
-                    let out = Value::Verdict(Verdict::Goto(Chain::MasqueradeOut));
-                    elements.push(element(Set::Outgoing, vec![Part::Family(family), link()], out));
-                }
+    let mut elements = vec![element(Set::Bridges, vec![link()], Value::Nothing)];
+    if it.internal {
+        elements.push(element(Set::Leaving, vec![link()], Value::Verdict(Verdict::Drop)));
+    }
+    for (family, gateway) in [(Family::V4, it.gateway_v4), (Family::V6, it.gateway_v6)] {
+        let here = || vec![Part::Family(family), link()];
+        let from = |from: Part| vec![Part::Family(family), from, link()];
+        elements.push(element(Set::Inside, from(link()), Value::Verdict(within(it.inside, gateway))));
+        elements.push(element(Set::Entering, here(), Value::Verdict(entering(it.internal, gateway))));
+        match it.internal {
+            true => elements.push(element(Set::Internal, here(), Value::Verdict(to_host(gateway)))),
+            false if gateway == GatewayMode::Nat => {
+                let trusted = it.trusted.iter().map(|trusted| from(Part::Link(trusted.clone())));
+                elements.extend(trusted.map(|key| element(Set::Trusted, key, Value::Nothing)));
             }
+            false => {}
         }
+    }
+    if !it.internal {
+        elements.extend(outgoing(it));
     }
     if !it.filter_bridged {
         elements.push(element(Set::Unfiltered, vec![link(), link()], Value::Nothing));
     }
     elements
+}
+
+/// From one container of a network to another.
+fn within(inside: Inside, gateway: GatewayMode) -> Verdict {
+    match (inside, gateway) {
+        (Inside::Open, _) => Verdict::Accept,
+        (Inside::PublishedOnly, GatewayMode::Routed) => Verdict::Goto(Chain::OpenedOnly),
+        (Inside::PublishedOnly, _) => Verdict::Goto(Chain::PublishedOnly),
+    }
+}
+
+/// From elsewhere into a network.
+fn entering(internal: bool, gateway: GatewayMode) -> Verdict {
+    match gateway {
+        _ if internal => Verdict::Drop,
+        GatewayMode::Nat => Verdict::Goto(Chain::PublishedOnly),
+        GatewayMode::NatUnprotected => Verdict::Goto(Chain::Unprotected),
+        GatewayMode::Routed => Verdict::Goto(Chain::Routed),
+        GatewayMode::Isolated => Verdict::Drop,
+    }
+}
+
+/// From an internal network to this host.
+fn to_host(gateway: GatewayMode) -> Verdict {
+    match gateway {
+        GatewayMode::Isolated => Verdict::Drop,
+        GatewayMode::Nat | GatewayMode::NatUnprotected | GatewayMode::Routed => Verdict::Goto(Chain::FromInternal),
+    }
+}
+
+/// Which address packets bear that leave a network.
+fn outgoing(it: &FirewallNetwork) -> Vec<Element> {
+    let families = [
+        (Family::V4, it.masquerade_v4, it.source_v4.map(IpAddr::V4)),
+        (Family::V6, it.masquerade_v6, it.source_v6.map(IpAddr::V6)),
+    ];
+    let wanted = families.into_iter().filter(|(_, masquerade, _)| *masquerade);
+    let told = wanted.map(|(family, _, source)| match source {
+        Some(address) => {
+            let set = of_family(address, Set::Source4, Set::Source6);
+            element(set, vec![Part::Link(it.bridge.clone())], Value::Parts(vec![Part::Address(address)]))
+        }
+        None => {
+            let out = Value::Verdict(Verdict::Goto(Chain::MasqueradeOut));
+            element(Set::Outgoing, vec![Part::Family(family), Part::Link(it.bridge.clone())], out)
+        }
+    });
+    told.collect()
+}
+
+/// A lone port never stands among the ranges, whose commit is dearer.
+fn opened(it: &OpenedPort) -> Element {
+    let (set, ports) = match it.ports.count() {
+        1 => (of_family(it.address, Set::Opened4, Set::Opened6), Part::Port(it.ports.first())),
+        _ => (of_family(it.address, Set::OpenedRanges4, Set::OpenedRanges6), Part::Ports(it.ports)),
+    };
+    element(set, vec![Part::Address(it.address), Part::Protocol(it.protocol), ports], Value::Nothing)
 }
 
 fn port(it: &PublishedPort) -> Vec<Element> {

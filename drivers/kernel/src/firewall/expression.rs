@@ -65,7 +65,12 @@ fn write(statement: &Statement, known: &mut Known, list: &mut Attributes<'_>) {
             load_all(fields, known, list);
             lookup(set.name(), Some(register(FIRST)), list);
             let with_port = set.definition().value().is_some_and(|(_, length)| length > family.address_length());
-            translate(family, with_port, list);
+            translate(NFT_NAT_DNAT, family, with_port, list);
+        }
+        Statement::Snat(family, fields, set) => {
+            load_all(fields, known, list);
+            lookup(set.name(), Some(register(FIRST)), list);
+            translate(NFT_NAT_SNAT, family, false, list);
         }
         Statement::Masquerade => expression("masq", list, |_| {}),
         Statement::Counter => expression("counter", list, |_| {}),
@@ -247,9 +252,9 @@ fn lookup(set: &str, to: Option<u32>, list: &mut Attributes<'_>) {
     });
 }
 
-fn translate(family: Family, with_port: bool, list: &mut Attributes<'_>) {
+fn translate(direction: u32, family: Family, with_port: bool, list: &mut Attributes<'_>) {
     expression("nat", list, |it| {
-        it.number(NFTA_NAT_TYPE, NFT_NAT_DNAT);
+        it.number(NFTA_NAT_TYPE, direction);
         it.number(NFTA_NAT_FAMILY, family.number().into());
         it.number(NFTA_NAT_REG_ADDR_MIN, register(FIRST));
         if with_port {

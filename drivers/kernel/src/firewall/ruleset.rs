@@ -37,7 +37,7 @@ pub(super) struct Layout {
 }
 
 /// The chains in the order in which they are made: one that is led to stands before those that lead there.
-pub(super) const CHAINS: [Layout; 11] = [
+pub(super) const CHAINS: [Layout; 14] = [
     Layout {
         chain: Chain::Admin,
         comment: "yours: goes first, and is never changed by trestle",
@@ -61,6 +61,56 @@ pub(super) const CHAINS: [Layout; 11] = [
                 ACCEPT,
             ]),
             Rule(&[COUNTER, DROP]),
+        ],
+    },
+    Layout {
+        chain: Chain::OpenedOnly,
+        comment: "what was opened at a container's own address, too",
+        hook: None,
+        rules: &[
+            Rule(&[
+                Statement::In(&[Field::Destination4, Field::Protocol, Field::DestinationPort], Set::Opened4),
+                COUNTER,
+                ACCEPT,
+            ]),
+            Rule(&[
+                Statement::In(&[Field::Destination6, Field::Protocol, Field::DestinationPort], Set::Opened6),
+                COUNTER,
+                ACCEPT,
+            ]),
+            Rule(&[
+                Statement::In(&[Field::Destination4, Field::Protocol, Field::DestinationPort], Set::OpenedRanges4),
+                COUNTER,
+                ACCEPT,
+            ]),
+            Rule(&[
+                Statement::In(&[Field::Destination6, Field::Protocol, Field::DestinationPort], Set::OpenedRanges6),
+                COUNTER,
+                ACCEPT,
+            ]),
+            Rule(&[Statement::Then(Verdict::Goto(Chain::PublishedOnly))]),
+        ],
+    },
+    Layout {
+        chain: Chain::Routed,
+        comment: "networks that others have a route to: ICMP, and what was opened",
+        hook: None,
+        rules: &[
+            Rule(&[ICMP, COUNTER, ACCEPT]),
+            Rule(&[ICMP6, COUNTER, ACCEPT]),
+            Rule(&[Statement::Then(Verdict::Goto(Chain::OpenedOnly))]),
+        ],
+    },
+    Layout {
+        chain: Chain::Unprotected,
+        comment: "everything; from our other networks only what came through a published port",
+        hook: None,
+        rules: &[
+            Rule(&[
+                Statement::In(&[Field::InLink], Set::Bridges),
+                Statement::Then(Verdict::Goto(Chain::PublishedOnly)),
+            ]),
+            Rule(&[COUNTER, ACCEPT]),
         ],
     },
     Layout {
@@ -159,9 +209,13 @@ pub(super) const CHAINS: [Layout; 11] = [
         rules: &[
             Rule(&[Statement::Then(Verdict::Jump(Chain::Admin))]),
             Rule(&[Statement::AnyBit(Field::ConnectionState, 0x6, "established,related"), ACCEPT]),
-            Rule(&[Statement::Verdicts(&[Field::InLink, Field::OutLink], Set::Inside)]),
+            Rule(&[Statement::Verdicts(&[Field::Family, Field::InLink, Field::OutLink], Set::Inside)]),
             Rule(&[Statement::Verdicts(&[Field::InLink], Set::Leaving)]),
-            Rule(&[Statement::Verdicts(&[Field::OutLink], Set::Entering)]),
+            Rule(&[
+                Statement::In(&[Field::Family, Field::InLink, Field::OutLink], Set::Trusted),
+                Statement::Then(Verdict::Goto(Chain::OpenedOnly)),
+            ]),
+            Rule(&[Statement::Verdicts(&[Field::Family, Field::OutLink], Set::Entering)]),
         ],
     },
     Layout {
@@ -174,7 +228,7 @@ pub(super) const CHAINS: [Layout; 11] = [
             priority: 0,
             priority_name: "filter",
         }),
-        rules: &[Rule(&[Statement::Verdicts(&[Field::InLink], Set::Internal)])],
+        rules: &[Rule(&[Statement::Verdicts(&[Field::Family, Field::InLink], Set::Internal)])],
     },
     Layout {
         chain: Chain::NatPrerouting,
@@ -231,6 +285,8 @@ pub(super) const CHAINS: [Layout; 11] = [
             Rule(&[TRANSLATED, Statement::In(&[Field::InLink, Field::OutLink], Set::Unfiltered), MASQUERADE]),
             // Containers see who called them.
             Rule(&[Statement::In(&[Field::OutLink], Set::Bridges), ACCEPT]),
+            Rule(&[Statement::Snat(Family::V4, &[Field::InLink], Set::Source4)]),
+            Rule(&[Statement::Snat(Family::V6, &[Field::InLink], Set::Source6)]),
             Rule(&[Statement::Verdicts(&[Field::Family, Field::InLink], Set::Outgoing)]),
         ],
     },
@@ -248,6 +304,8 @@ const NOT_LOOPBACK: Statement =
 // IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h).
 const TRANSLATED: Statement = Statement::AnyBit(Field::ConnectionStatus, 1 << 5, "dnat");
 const UDP: Statement = Statement::Is(Field::Protocol, Literal { bytes: &[17], text: "udp" });
+const ICMP: Statement = Statement::Is(Field::Protocol, Literal { bytes: &[1], text: "icmp" });
+const ICMP6: Statement = Statement::Is(Field::Protocol, Literal { bytes: &[58], text: "ipv6-icmp" });
 // RTN_LOCAL (linux/rtnetlink.h), a number in the machine's own order.
 const TO_THIS_HOST: Statement =
     Statement::Is(Field::DestinationKind, Literal { bytes: &2u32.to_ne_bytes(), text: "local" });

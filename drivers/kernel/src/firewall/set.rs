@@ -9,9 +9,12 @@ pub(super) enum Set {
     Bridges,
     Inside,
     Leaving,
+    Trusted,
     Entering,
     Internal,
     Outgoing,
+    Source4,
+    Source6,
     Unfiltered,
     Ports4,
     Ports6,
@@ -24,6 +27,10 @@ pub(super) enum Set {
     AnyRelayed,
     RelayedRanges4,
     RelayedRanges6,
+    Opened4,
+    Opened6,
+    OpenedRanges4,
+    OpenedRanges6,
     Hairpin4,
     Hairpin6,
     MasqueradedUdp4,
@@ -149,13 +156,16 @@ fn concatenated(types: &[Type]) -> u32 {
 
 impl Set {
     /// All of them, in the order in which they are made and shown.
-    pub(super) const ALL: [Set; 22] = [
+    pub(super) const ALL: [Set; 29] = [
         Self::Bridges,
         Self::Inside,
         Self::Leaving,
+        Self::Trusted,
         Self::Entering,
         Self::Internal,
         Self::Outgoing,
+        Self::Source4,
+        Self::Source6,
         Self::Unfiltered,
         Self::Ports4,
         Self::Ports6,
@@ -168,6 +178,10 @@ impl Set {
         Self::AnyRelayed,
         Self::RelayedRanges4,
         Self::RelayedRanges6,
+        Self::Opened4,
+        Self::Opened6,
+        Self::OpenedRanges4,
+        Self::OpenedRanges6,
         Self::Hairpin4,
         Self::Hairpin6,
         Self::MasqueradedUdp4,
@@ -190,12 +204,23 @@ impl Set {
         use Type::{Address4, Address6, Family, Link, Port, Protocol};
         let (name, key, holds, comment): (_, &'static [Type], _, _) = match self {
             Self::Bridges => ("bridges", &[Link], Nothing, "the links of our networks"),
-            Self::Inside => ("inside", &[Link, Link], Verdict, "from a network to itself"),
+            Self::Inside => ("inside", &[Family, Link, Link], Verdict, "from a network to itself"),
             Self::Leaving => ("leaving", &[Link], Verdict, "networks that nothing may leave"),
-            Self::Entering => ("entering", &[Link], Verdict, "what may enter a network"),
-            Self::Internal => ("internal", &[Link], Verdict, "networks whose packets to this host are looked at"),
+            Self::Trusted => {
+                ("trusted", &[Family, Link, Link], Nothing, "links that reach what a network's containers opened")
+            }
+            Self::Entering => ("entering", &[Family, Link], Verdict, "what may enter a network"),
+            Self::Internal => {
+                ("internal", &[Family, Link], Verdict, "networks whose packets to this host are looked at")
+            }
             Self::Outgoing => {
                 ("outgoing", &[Family, Link], Verdict, "networks whose packets bear the host's address outside")
+            }
+            Self::Source4 => {
+                ("source_v4", &[Link], Values(&[Address4]), "networks whose packets bear a chosen address outside")
+            }
+            Self::Source6 => {
+                ("source_v6", &[Link], Values(&[Address6]), "networks whose packets bear a chosen address outside")
             }
             Self::Unfiltered => ("unfiltered", &[Link, Link], Nothing, "bridges whose own traffic passes no firewall"),
             Self::Ports4 => {
@@ -227,6 +252,14 @@ impl Set {
             Self::RelayedRanges6 => {
                 ("relayed_ranges_v6", &[Address6, Protocol, Port], Nothing, "published ranges, relayed")
             }
+            Self::Opened4 => ("opened_v4", &[Address4, Protocol, Port], Nothing, "opened at a container's own address"),
+            Self::Opened6 => ("opened_v6", &[Address6, Protocol, Port], Nothing, "opened at a container's own address"),
+            Self::OpenedRanges4 => {
+                ("opened_ranges_v4", &[Address4, Protocol, Port], Nothing, "ranges opened at a container's own address")
+            }
+            Self::OpenedRanges6 => {
+                ("opened_ranges_v6", &[Address6, Protocol, Port], Nothing, "ranges opened at a container's own address")
+            }
             Self::Hairpin4 => ("hairpin_v4", &[Address4, Address4], Nothing, "containers that may reach themselves"),
             Self::Hairpin6 => ("hairpin_v6", &[Address6, Address6], Nothing, "containers that may reach themselves"),
             Self::MasqueradedUdp4 => {
@@ -236,7 +269,15 @@ impl Set {
                 ("masqueraded_udp_v6", &[Address6], Nothing, "published UDP whose answers would take another way")
             }
         };
-        let interval = matches!(self, Self::Ranges4 | Self::Ranges6 | Self::RelayedRanges4 | Self::RelayedRanges6);
+        let interval = matches!(
+            self,
+            Self::Ranges4
+                | Self::Ranges6
+                | Self::RelayedRanges4
+                | Self::RelayedRanges6
+                | Self::OpenedRanges4
+                | Self::OpenedRanges6
+        );
         Definition { name, comment, key, holds, interval }
     }
 }

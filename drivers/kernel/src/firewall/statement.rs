@@ -10,6 +10,9 @@ use super::set::Set;
 pub(super) enum Chain {
     Admin,
     PublishedOnly,
+    OpenedOnly,
+    Routed,
+    Unprotected,
     MasqueradeOut,
     Ports,
     FromInternal,
@@ -27,6 +30,9 @@ impl Chain {
         match self {
             Self::Admin => "admin",
             Self::PublishedOnly => "published_only",
+            Self::OpenedOnly => "opened_only",
+            Self::Routed => "routed",
+            Self::Unprotected => "unprotected",
             Self::MasqueradeOut => "masquerade_out",
             Self::Ports => "ports",
             Self::FromInternal => "from_internal",
@@ -127,6 +133,8 @@ pub(super) enum Statement {
     Verdicts(&'static [Field], Set),
     /// Send the packet where a map says for the fields together; go on if it says nothing.
     Dnat(Family, &'static [Field], Set),
+    /// Let the packet bear the address that a map says for the fields together; go on if it says nothing.
+    Snat(Family, &'static [Field], Set),
     /// Let the packet bear the address of the link that it leaves by.
     Masquerade,
     /// Count packets and bytes.
@@ -202,6 +210,9 @@ impl fmt::Display for Statement {
             Self::Verdicts(fields, set) => write!(f, "{} vmap @{}", joined(fields), set.name()),
             Self::Dnat(family, fields, set) => {
                 write!(f, "dnat {} to {} map @{}", family.word(), joined(fields), set.name())
+            }
+            Self::Snat(family, fields, set) => {
+                write!(f, "snat {} to {} map @{}", family.word(), joined(fields), set.name())
             }
             Self::Masquerade => f.write_str("masquerade"),
             Self::Counter => f.write_str("counter"),

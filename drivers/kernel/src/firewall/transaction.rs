@@ -191,7 +191,7 @@ fn set_data(definition: &Definition) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use trestle_core::port::{PortRange, Protocol};
-    use trestle_core::resource::{FirewallNetwork, Inside, PublishedPort, Resource};
+    use trestle_core::resource::{FirewallNetwork, GatewayMode, Inside, PublishedPort, Resource};
 
     use super::super::element::elements;
     use super::super::message::messages;
@@ -226,8 +226,13 @@ mod tests {
             bridge: "fifteen-letters".try_into().unwrap(),
             inside: Inside::PublishedOnly,
             internal: false,
+            gateway_v4: GatewayMode::Nat,
+            gateway_v6: GatewayMode::Nat,
+            trusted: vec!["fifteen-letters".try_into().unwrap()],
             masquerade_v4: true,
             masquerade_v6: true,
+            source_v4: None,
+            source_v6: Some("fd00::2".parse().unwrap()),
             filter_bridged: false,
         });
         let range = Resource::PublishedPort(PublishedPort {

@@ -17,6 +17,7 @@ use crate::mark::{Instance, PROTOCOL};
 use crate::netlink::message::{self, Which};
 use crate::netlink::observed::{SeenAddress, SeenRoute};
 use crate::netlink::{Link, Socket};
+use crate::repeat::News;
 
 /// Everything of one namespace that is to be made or changed.
 #[derive(Default)]
@@ -150,17 +151,30 @@ impl Worker {
         }
     }
 
+    /// Tells nobody any more of addresses that go.
+    pub(super) fn end_announcements(&self, removed: &[&Resource]) {
+        let addresses = removed.iter().filter_map(|it| if let Resource::Address(it) = it { Some(it) } else { None });
+        for (address, bridge, _) in addresses.filter_map(|it| owner(it, removed.iter().copied())) {
+            self.repeats.forget(bridge, address.address.addr());
+        }
+    }
+
     /// Tells the neighbours of new addresses. Best effort: without it they find out by themselves, later.
     pub(super) fn announce(&mut self, addresses: &[&Address], to: &Plan) {
-        let owners: Vec<(&Address, &IfName, MacAddress)> = addresses.iter().filter_map(|it| owner(it, to)).collect();
+        let owners = addresses.iter().filter_map(|it| owner(it, to.resources().iter()));
+        let owners: Vec<(&Address, &IfName, MacAddress)> = owners.collect();
         let unseen = owners.iter().map(|(_, bridge, _)| *bridge).filter(|it| !self.bridges.contains_key(*it));
         let Ok(seen) = look(&mut self.host, unseen) else { return };
         let mut corrections = Vec::new();
-        for (address, bridge, mac) in &owners {
-            let seen = || seen.get(bridge.as_str()).map(|link| link.index);
-            let Some(bridge) = self.bridges.get(*bridge).copied().or_else(seen) else { continue };
-            corrections.push(message::correct_neighbour(bridge, address.address.addr(), *mac));
-            self.announcer.announce(bridge, address.address.addr(), *mac);
+        for (address, name, mac) in &owners {
+            let (ip, announcements, mac) = (address.address.addr(), address.announcements, *mac);
+            let seen = || seen.get(name.as_str()).map(|link| link.index);
+            let Some(bridge) = self.bridges.get(*name).copied().or_else(seen) else { continue };
+            corrections.push(message::correct_neighbour(bridge, ip, mac));
+            if announcements.count > 0 {
+                self.announcer.announce(bridge, ip, mac);
+            }
+            self.repeats.go_on(name, ip, News { bridge, mac }, announcements);
         }
         if let Err(error) = self.host.batch(&corrections.iter().collect::<Vec<_>>()) {
             tracing::debug!(%error, "the host's own neighbours could not be corrected");
@@ -169,8 +183,11 @@ impl Worker {
 }
 
 /// Behind which bridge an address is, and whose MAC address goes with it.
-fn owner<'a>(address: &'a Address, plan: &'a Plan) -> Option<(&'a Address, &'a IfName, MacAddress)> {
-    plan.resources().iter().find_map(|resource| match resource {
+fn owner<'a>(
+    address: &'a Address,
+    mut among: impl Iterator<Item = &'a Resource>,
+) -> Option<(&'a Address, &'a IfName, MacAddress)> {
+    among.find_map(|resource| match resource {
         Resource::Veth(it) if it.peer.namespace == address.namespace && it.peer.name == address.link => {
             Some((address, &it.bridge, it.peer.mac))
         }

@@ -33,6 +33,7 @@ use crate::mark::Instance;
 use crate::namespace::{self, Namespaces};
 use crate::netlink::Socket;
 use crate::ports::Ports;
+use crate::repeat::Repeats;
 use crate::sysctl;
 use crate::thread::Rest;
 use crate::watch::Expectations;
@@ -48,6 +49,7 @@ pub(crate) struct Worker {
     pub(crate) namespaces: Namespaces,
     pub(crate) ports: Ports,
     pub(crate) announcer: Announcer,
+    pub(crate) repeats: Repeats,
     pub(crate) carrier: Carrier,
     pub(crate) expected: Arc<Expectations>,
 }

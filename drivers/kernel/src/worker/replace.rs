@@ -136,17 +136,26 @@ impl Worker {
         }
     }
 
-    /// UDP has no end, so an old flow to a port would keep going where the port led to before, or nowhere.
+    /// UDP has no end, so an old flow to a port would keep going where the port led to before, or nowhere. To a port that
+    /// is opened none could begin before.
     fn forget_flows(&mut self, difference: &Difference<'_>) -> Result<()> {
         let changed = difference.changed.iter().map(|(_, after)| after);
         let ports = difference.removed.iter().chain(&difference.added).chain(changed).filter_map(as_port);
         for port in ports.filter(|port| port.protocol == Protocol::Udp) {
             self.connections.forget_udp(port.address, port.host)?;
         }
+        for resource in &difference.removed {
+            if let Resource::OpenedPort(it) = resource
+                && it.protocol == Protocol::Udp
+            {
+                self.connections.forget_udp(Some(it.address), it.ports)?;
+            }
+        }
         Ok(())
     }
 
     fn tear_down(&mut self, removed: &[&Resource]) -> Vec<Error> {
+        self.end_announcements(removed);
         let going = Going::of(removed);
         for port in &going.ports {
             self.ports.let_go(port);
@@ -225,6 +234,7 @@ impl<'a> Wanted<'a> {
             Resource::FirewallBase
             | Resource::FirewallNetwork(_)
             | Resource::PublishedPort(_)
+            | Resource::OpenedPort(_)
             | Resource::Hairpin(_)
             | Resource::MasqueradedUdp(_) => {}
         }

@@ -28,7 +28,10 @@ impl Worker {
             }
         }
         let links: Plan = plan.resources().iter().filter(|it| !it.is_firewall()).cloned().collect();
-        self.set_up(&Plan::new().difference(&links), &links)
+        let made = self.set_up(&Plan::new().difference(&links), &links);
+        // Nobody's address is new here, so once is enough: after a restart there may be hundreds of them.
+        self.end_announcements(&links.resources().iter().collect::<Vec<_>>());
+        made
     }
 }
 

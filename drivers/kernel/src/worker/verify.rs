@@ -50,6 +50,7 @@ impl Worker {
                 Resource::PublishedPort(it) => self.ports.verify(it),
                 Resource::FirewallBase
                 | Resource::FirewallNetwork(_)
+                | Resource::OpenedPort(_)
                 | Resource::Hairpin(_)
                 | Resource::MasqueradedUdp(_) => None,
             };
@@ -84,7 +85,7 @@ impl Worker {
         };
         Ok(match now {
             None => Some(missing("this kernel has no such setting")),
-            Some(value) if value == wanted.value.trim() => None,
+            Some(value) if sysctl::says(&value, &wanted.value) => None,
             Some(value) => Some(altered(format!("it says {value} instead of {}", wanted.value))),
         })
     }

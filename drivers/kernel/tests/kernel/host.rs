@@ -10,7 +10,7 @@ use trestle_core::Plan;
 use trestle_core::kernel::Kernel;
 use trestle_core::name::IfName;
 use trestle_core::resource::{
-    Address, Bridge, Loopback, MAIN_TABLE, Namespace, Netns, Owner, Peer, Resource, Route, Veth,
+    Address, Announcements, Bridge, Loopback, MAIN_TABLE, Namespace, Netns, Owner, Peer, Resource, Route, Veth,
 };
 use trestle_kernel::mark::Instance;
 use trestle_kernel::{LinuxKernel, Options};
@@ -108,6 +108,7 @@ pub(crate) fn network() -> Plan {
             namespace: Namespace::Host,
             link: name("br-test"),
             address: address.parse().unwrap(),
+            announcements: Announcements::default(),
         })
     };
     Plan::from(vec![Resource::Bridge(bridge), address("10.0.0.1/24"), address("fd00:1::1/64")])
@@ -147,6 +148,7 @@ pub(crate) fn endpoint_in(number: u8, namespace: Namespace, last: u8) -> Plan {
             namespace: namespace.clone(),
             link: name("eth0"),
             address: address.parse().unwrap(),
+            announcements: Announcements::default(),
         })
     };
     Plan::from(vec![

@@ -7,7 +7,7 @@ use std::thread;
 use trestle_core::Plan;
 use trestle_core::kernel::{Deviation, Kernel, is_port_taken};
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{FirewallNetwork, Inside, PublishedPort, Resource};
+use trestle_core::resource::{FirewallNetwork, GatewayMode, Inside, PublishedPort, Resource};
 use trestle_kernel::can_hold;
 
 use crate::host::{in_sandbox, ip, kernel, name, netns, on_a_host, with_sandboxes};
@@ -287,8 +287,13 @@ fn firewall(internal: bool) -> Plan {
         bridge: name("br-test"),
         inside: Inside::Open,
         internal,
+        gateway_v4: GatewayMode::Nat,
+        gateway_v6: GatewayMode::Nat,
+        trusted: Vec::new(),
         masquerade_v4: false,
         masquerade_v6: false,
+        source_v4: None,
+        source_v6: None,
         filter_bridged: false,
     };
     Plan::from(vec![Resource::FirewallBase, Resource::FirewallNetwork(network)])
