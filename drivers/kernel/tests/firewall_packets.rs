@@ -4,14 +4,24 @@
 
 mod firewall_host;
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
-use firewall_host::{Host, all, instance, write_sysctl};
+use firewall_host::{Host, all, instance, run, write_sysctl};
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{FirewallNetwork, GatewayMode, Hairpin, Inside, MasqueradedUdp, PublishedPort, Resource};
-use trestle_kernel::firewall::Firewall;
+use trestle_kernel::firewall::{Backend, Firewall};
+
+thread_local! {
+    /// What programs the firewall in the test of this thread.
+    static BACKEND: Cell<Backend> = const { Cell::new(Backend::NfTables) };
+}
+
+fn backend() -> Backend {
+    BACKEND.get()
+}
 
 /// The host under test with a client outside and two networks of two containers each: `10.1.0.0/24` and `10.2.0.0/24`.
 struct Site {
@@ -63,8 +73,9 @@ impl Site {
     /// The same with the firewall on the router.
     fn with(filter_bridged: bool, resources: &[Resource]) -> Self {
         let site = Self::new(filter_bridged);
+        let backend = backend();
         site.router.run(|| {
-            let mut firewall = Firewall::open(instance()).unwrap();
+            let mut firewall = Firewall::open_with(backend, instance()).unwrap();
             firewall.change(&[], &[], &all(resources)).unwrap();
         });
         site
@@ -427,7 +438,14 @@ fn people_s_own_rules_go_first() {
     resources.push(port(Protocol::Udp, None, 5000, 0, 50));
     resources.push(port(Protocol::Udp, None, 5001, 0, 51));
     let site = Site::with(true, &resources);
-    site.router.run(|| firewall_host::nft("add rule inet trestle admin udp dport 51 drop\n"));
+    let backend = backend();
+    site.router.run(|| match backend {
+        Backend::NfTables => firewall_host::nft("add rule inet trestle admin udp dport 51 drop\n"),
+        iptables => drop(run(
+            &iptables.to_string(),
+            &["-A", "TRESTLE-USER", "-p", "udp", "-m", "udp", "--dport", "51", "-j", "DROP"],
+        )),
+    });
     let open = receiver(&site.containers[0], CONTAINERS[0][0], 50);
     let barred = receiver(&site.containers[0], CONTAINERS[0][0], 51);
     assert!(is_dropped(&site.client, (to(ROUTER[0], 5001), &barred), (to(ROUTER[0], 5000), &open)));
@@ -442,8 +460,10 @@ fn a_connection_outlives_the_restoring_of_the_table() {
     let mut ours = site.client.run(|| TcpStream::connect(to(ROUTER[0], 8080)).unwrap());
     let (mut theirs, _) = listener.accept().unwrap();
     let mut buffer = [0; 4];
+    let backend = backend();
     for _ in 0..3 {
-        site.router.run(|| Firewall::open(instance()).unwrap().restore(&all(&resources)).unwrap());
+        let restore = || Firewall::open_with(backend, instance()).unwrap().restore(&all(&resources)).unwrap();
+        site.router.run(restore);
         ours.write_all(b"ping").unwrap();
         theirs.read_exact(&mut buffer).unwrap();
         theirs.write_all(b"pong").unwrap();
@@ -451,3 +471,30 @@ fn a_connection_outlives_the_restoring_of_the_table() {
     }
     assert_eq!(&buffer, b"pong");
 }
+
+/// Both kinds of iptables keep all of these promises.
+macro_rules! by_iptables {
+    ($($promise:ident),+ $(,)?) => {
+        mod iptables_nft {
+            $(#[test] fn $promise() { super::BACKEND.set("iptables-nft".parse().unwrap()); super::$promise() })+
+        }
+        mod iptables_legacy {
+            $(#[test] fn $promise() { super::BACKEND.set("iptables-legacy".parse().unwrap()); super::$promise() })+
+        }
+    };
+}
+
+by_iptables!(
+    a_published_port_is_reached_from_outside_and_sees_its_caller,
+    a_container_is_not_reached_past_its_published_ports,
+    networks_are_apart_but_for_published_ports,
+    neighbours_kept_apart_reach_only_published_ports,
+    a_container_reaches_itself_through_its_published_port,
+    what_leaves_bears_the_host_s_address_if_so_wanted,
+    published_udp_is_masqueraded_where_its_answers_would_take_another_way,
+    an_internal_network_neither_leaves_nor_lets_in,
+    this_host_reaches_published_ports_by_every_address_it_has,
+    the_host_s_loopback_is_closed_to_containers_and_neighbours,
+    people_s_own_rules_go_first,
+    a_connection_outlives_the_restoring_of_the_table,
+);
