@@ -12,6 +12,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde_json::Value;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
+use trestle_kernel::firewall::Backend;
 
 use crate::front::{Front, Place, Result};
 use crate::host::Host;
@@ -25,14 +26,25 @@ const AMISS: i32 = 6;
 pub struct Daemon {
     host: Arc<Host>,
     process: Mutex<Option<Process>>,
+    firewall: Mutex<Backend>,
 }
 
 impl Daemon {
     /// Starts it, and waits until it says that it is ready.
     pub fn start(host: &Arc<Host>) -> Self {
-        let daemon = Self { host: host.clone(), process: Mutex::new(None) };
+        Self::start_with(host, Backend::NfTables)
+    }
+
+    /// The same with a back end of the firewall.
+    pub fn start_with(host: &Arc<Host>, firewall: Backend) -> Self {
+        let daemon = Self { host: host.clone(), process: Mutex::new(None), firewall: Mutex::new(firewall) };
         daemon.start_again();
         daemon
+    }
+
+    /// Takes another back end of the firewall from the next start on.
+    pub fn take(&self, firewall: Backend) {
+        *self.firewall.lock().expect("nobody panics with it") = firewall;
     }
 
     /// Starts it on what an earlier one left.
@@ -43,11 +55,15 @@ impl Daemon {
 
     /// Starts one more on the same host, with roots of its own, which is expected to be refused; what it printed.
     pub fn start_rival(&self, roots: &Path) -> std::result::Result<Process, String> {
-        launch(&self.host, &roots.join("data"), &roots.join("run"), "rival")
+        launch(&self.host, &roots.join("data"), &roots.join("run"), self.firewall(), "rival")
     }
 
     fn try_start(&self) -> std::result::Result<Process, String> {
-        launch(&self.host, &self.host.data_root(), &self.host.exec_root(), "trestled")
+        launch(&self.host, &self.host.data_root(), &self.host.exec_root(), self.firewall(), "trestled")
+    }
+
+    fn firewall(&self) -> Backend {
+        *self.firewall.lock().expect("nobody panics with it")
     }
 
     /// Ends it as a power cut would.
@@ -263,7 +279,13 @@ fn network_arguments(verb: &str, request: &NetworkRequest) -> Vec<String> {
 }
 
 /// Starts a daemon and waits until it is ready; if it ends before that, what it printed.
-fn launch(host: &Host, data_root: &Path, exec_root: &Path, name: &str) -> std::result::Result<Process, String> {
+fn launch(
+    host: &Host,
+    data_root: &Path,
+    exec_root: &Path,
+    firewall: Backend,
+    name: &str,
+) -> std::result::Result<Process, String> {
     let notify = host.folder().join(format!("{name}.notify"));
     if notify.exists() {
         fs::remove_file(&notify).expect("a test's folder can be written");
@@ -272,6 +294,7 @@ fn launch(host: &Host, data_root: &Path, exec_root: &Path, name: &str) -> std::r
     socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time is set");
     let mut command = Command::new(program("trestled"));
     command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root);
+    command.arg("--firewall-backend").arg(firewall.to_string());
     let config = host.folder().join("daemon.json");
     fs::write(&config, "{}").expect("a test's folder can be written");
     command.arg("--config-file").arg(config).env("NOTIFY_SOCKET", &notify);

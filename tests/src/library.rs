@@ -19,6 +19,7 @@ use trestle_core::sandbox::SandboxNetns;
 use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_drivers::builtin;
 use trestle_ipam::{DefaultIpam, DefaultPools, NullIpam};
+use trestle_kernel::firewall::Backend;
 use trestle_kernel::mark::Instance;
 use trestle_kernel::{LinuxKernel, Options};
 use trestle_store::{EmbeddedStore, Stamp};
@@ -36,17 +37,23 @@ pub struct Library {
 impl Library {
     /// Puts one together and lets it run.
     pub fn start(host: &Arc<Host>) -> Self {
-        Self::open(host, host.data_root(), host.exec_root()).unwrap_or_else(|error| panic!("opening: {error}"))
+        Self::start_with(host, Backend::NfTables)
+    }
+
+    /// The same with a back end of the firewall.
+    pub fn start_with(host: &Arc<Host>, firewall: Backend) -> Self {
+        let opened = Self::open(host, host.data_root(), host.exec_root(), firewall);
+        opened.unwrap_or_else(|error| panic!("opening: {error}"))
     }
 
     /// The same with roots of its own; where it is refused, why.
     pub fn try_start(host: &Arc<Host>, roots: &Path) -> Result<Self> {
-        Self::open(host, roots.join("data"), roots.join("run"))
+        Self::open(host, roots.join("data"), roots.join("run"), Backend::NfTables)
     }
 
-    fn open(host: &Arc<Host>, data_root: PathBuf, exec_root: PathBuf) -> Result<Self> {
+    fn open(host: &Arc<Host>, data_root: PathBuf, exec_root: PathBuf, firewall: Backend) -> Result<Self> {
         host.block_on(async {
-            let controller = open(data_root, exec_root).await.map_err(|error| error.to_string())?;
+            let controller = open(data_root, exec_root, firewall).await.map_err(|error| error.to_string())?;
             let running = tokio::spawn({
                 let controller = controller.clone();
                 async move { controller.run().await }
@@ -175,12 +182,13 @@ fn told(ports: &[PortBinding]) -> Vec<String> {
 }
 
 /// Puts a controller together, in the network namespace of the calling thread and on its runtime.
-async fn open(data_root: PathBuf, exec_root: PathBuf) -> trestle_core::Result<Controller> {
+async fn open(data_root: PathBuf, exec_root: PathBuf, firewall: Backend) -> trestle_core::Result<Controller> {
     let netns_folder = exec_root.join("netns");
     let description = data_root.display().to_string();
     let store = EmbeddedStore::open(trestle_store::Options { data_root, exec_root, stamp: stamp() }).await?;
     let instance = store.instance();
-    let options = Options { instance: Instance::new(instance), netns_folder: netns_folder.clone(), description };
+    let options =
+        Options { instance: Instance::new(instance), netns_folder: netns_folder.clone(), firewall, description };
     let kernel = LinuxKernel::open(options)?;
     let [a, b, c, d] = instance.to_be_bytes();
     let pools = DefaultPools::new(Vec::new(), [a, b, c, d, 0])?;

@@ -47,7 +47,8 @@ pub struct Flags {
     /// Bytes a packet may have on networks that don't say [default: as the link of the default route]
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<u32>,
-    /// What programs the firewall: nftables [default: nftables]
+    /// What programs the firewall: nftables, or iptables for hosts whose rules are iptables' already; iptables-nft and
+    /// iptables-legacy name one kind of it. Another one than before takes over at start [default: nftables]
     #[arg(long, value_name = "NAME")]
     pub firewall_backend: Option<String>,
     #[command(flatten)]
