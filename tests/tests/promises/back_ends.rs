@@ -1,11 +1,13 @@
 //! The firewall has several back ends, and whoever takes another one loses nothing.
 
 use trestle_kernel::firewall::Backend;
-use trestle_tests::landscape::{LOCALHOST, Landscape, OUTSIDE, PROTOCOLS, ROUTER};
+use trestle_tests::daemon::Daemon;
+use trestle_tests::front::Front;
+use trestle_tests::landscape::{LOCALHOST, Landscape, OUTSIDE, PROTOCOLS, ROUTER, hosts, network};
 use trestle_tests::library::Library;
-use trestle_tests::privileges;
 use trestle_tests::snapshot::Snapshot;
 use trestle_tests::traffic::Conversation;
+use trestle_tests::{privileges, wire};
 
 use crate::crash::Scene;
 
@@ -50,6 +52,18 @@ fn another_back_end_takes_over_at_a_start_and_traffic_goes_on() {
         }
         before.is_still(&Snapshot::of_host(&scene.land.router));
         scene.conversations.into_iter().for_each(Conversation::lost_nothing);
+    });
+}
+
+#[test]
+fn a_dry_run_speaks_the_language_of_the_back_end() {
+    privileges::obtain(|| {
+        for (backend, word) in [("nftables", "nft -f -"), ("iptables", "ip6tables-restore --noflush")] {
+            let (router, _outside) = hosts(wire::MTU);
+            let daemon = Daemon::start_with(&router, backend.parse().unwrap());
+            let plan = daemon.plan_network(&network("front")).unwrap();
+            assert!(plan.contains(word), "{plan}");
+        }
     });
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::Family;
 use super::chain::{Chain, Holds, LAYOUTS, Table};
-use super::listing::Listing;
+use super::listing::{Jump, Listing};
 use super::rule::{Key, Rule, marked};
 
 /// Input for `iptables-restore --noflush`: each table of it is taken whole or not at all.
@@ -88,18 +88,16 @@ impl Input {
         for rule in rules {
             input.append(rule.chain, &rule.conditions, &rule.act, mark);
         }
-        for layout in &LAYOUTS {
-            let Some(from) = layout.entered_from else { continue };
-            let right = listing.ways_to(layout, mark).filter(|it| it.from == from).count();
-            if right == 1 {
-                continue;
-            }
-            for _ in 0..right {
+        let right =
+            |jump: &&Jump| LAYOUTS.iter().any(|it| listing.is_way(jump, it, mark) && listing.has_one_way(it, mark));
+        for jump in listing.jumps().iter().filter(|it| it.line.bears(mark)).filter(|it| !right(it)) {
+            input.add(jump.table, format!("-D {} {}", jump.from, jump.line.text));
+        }
+        for layout in LAYOUTS.iter().filter(|it| !listing.has_one_way(it, mark)) {
+            if let Some(from) = layout.entered_from {
                 let words = marked("", &format!("-j {}", layout.chain.name()), mark);
-                input.add(layout.table, format!("-D {from} {words}"));
+                input.add(layout.table, format!("-I {from} 1 {words}"));
             }
-            let words = marked("", &format!("-j {}", layout.chain.name()), mark);
-            input.add(layout.table, format!("-I {from} 1 {words}"));
         }
         let held = listing.held_by_others(mark);
         for table in Table::ALL {

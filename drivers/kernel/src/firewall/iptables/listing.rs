@@ -210,9 +210,7 @@ impl Listing {
                 found.push((layout.chain, true, "somebody has deleted it".to_owned()));
                 continue;
             };
-            if let Some(from) = layout.entered_from
-                && self.ways_to(layout, mark).filter(|it| it.from == from).count() != 1
-            {
+            if let Some(from) = layout.entered_from.filter(|_| !self.has_one_way(layout, mark)) {
                 found.push((layout.chain, false, format!("not one rule of ours leads there from {from}")));
             }
             let Holds::Rules(_) = layout.holds else { continue };
@@ -228,12 +226,15 @@ impl Listing {
         found
     }
 
-    /// The rules of ours that lead to a chain without a condition.
-    pub(super) fn ways_to<'a>(&'a self, layout: &'a Layout, mark: &'a str) -> impl Iterator<Item = &'a Jump> {
-        self.jumps.iter().filter(move |jump| {
-            let act = format!("-j {}", layout.chain.name());
-            jump.table == layout.table && jump.line.is("", &act, mark)
-        })
+    /// Whether it is the rule by which packets come to that chain.
+    pub(super) fn is_way(&self, jump: &Jump, to: &Layout, mark: &str) -> bool {
+        let act = format!("-j {}", to.chain.name());
+        jump.table == to.table && to.entered_from == Some(&jump.from) && jump.line.is("", &act, mark)
+    }
+
+    /// Whether just one rule of ours leads to that chain from where it should.
+    pub(super) fn has_one_way(&self, to: &Layout, mark: &str) -> bool {
+        self.jumps.iter().filter(|it| self.is_way(it, to, mark)).count() == 1
     }
 
     /// The chains that rules of others lead to: they can't be deleted.
