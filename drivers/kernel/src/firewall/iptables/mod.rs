@@ -233,17 +233,22 @@ impl Firewall {
     }
 
     fn listings(&self) -> Result<Vec<(Family, Listing)>> {
-        let read = |family| Ok((family, Listing::read(&self.programs.save(family)?)));
+        let read = |family| match self.programs.save(family)? {
+            Ok(text) => Ok((family, Listing::read(&text))),
+            Err(refusal) => Err(self.told(family, refusal)),
+        };
         self.programs.families().map(read).collect()
     }
 
     fn write_or_tell(&mut self, family: Family, input: &Input) -> Result<()> {
-        match self.write(family, input)? {
-            Ok(()) => Ok(()),
-            Err(refusal) => Err(match probe::lacking(self.programs.command(family), family) {
-                Some(lacking) => Error::unsupported(format!("{lacking}; {}", refusal.error().cause())),
-                None => refusal.error(),
-            }),
+        self.write(family, input)?.map_err(|refusal| self.told(family, refusal))
+    }
+
+    /// What a program refused, with what this kernel lacks if that is why.
+    fn told(&self, family: Family, refusal: Refusal) -> Error {
+        match probe::lacking(self.programs.command(family), family) {
+            Some(lacking) => Error::unsupported(format!("{lacking}; {}", refusal.error().cause())),
+            None => refusal.error(),
         }
     }
 

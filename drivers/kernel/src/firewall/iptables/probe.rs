@@ -56,7 +56,8 @@ fn missing(command: &'static str, family: Family, needs: &[Need]) -> Option<Stri
             Ok(false) => {
                 let kernels = if family == Family::V4 { "iptable" } else { "ip6table" };
                 return Some(format!(
-                    "this kernel has no table {name} for {command} (module {kernels}_{name}, or nf_tables and nft_compat)"
+                    "this kernel has no table {name} for {command} (module {kernels}_{name}, or nf_tables and \
+                     nft_compat); iptables-nft and iptables-legacy can be chosen as back ends by these names"
                 ));
             }
             Err(cause) => {

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind as Io, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use trestle_core::error::{Error, ErrorKind, Result};
+use trestle_core::error::{Error, Result};
 
 use super::Family;
 use crate::firewall::backend::Variant;
@@ -48,13 +48,10 @@ pub(super) struct Refusal {
 impl Refusal {
     /// Told to a person.
     pub(super) fn error(self) -> Error {
-        Error::new(
-            ErrorKind::Internal,
-            match self.line {
-                Some(line) => format!("{} (the line is: {line})", self.words),
-                None => self.words,
-            },
-        )
+        Error::internal(match self.line {
+            Some(line) => format!("{} (the line is: {line})", self.words),
+            None => self.words,
+        })
     }
 }
 
@@ -111,13 +108,13 @@ impl Programs {
     }
 
     /// All rules of a family, as `iptables-save` prints them.
-    pub(super) fn save(&self, family: Family) -> Result<String> {
+    pub(super) fn save(&self, family: Family) -> Result<std::result::Result<String, Refusal>> {
         let program = format!("{}-save", self.command(family));
         let output =
             Command::new(&program).stdin(Stdio::null()).output().map_err(|cause| unstarted(&program, &cause))?;
         match output.status.success() {
-            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-            false => Err(refusal(&program, &output, "").error()),
+            true => Ok(Ok(String::from_utf8_lossy(&output.stdout).into_owned())),
+            false => Ok(Err(refusal(&program, &output, ""))),
         }
     }
 
