@@ -27,6 +27,8 @@ impl Host {
             for key in ["iptables", "ip6tables"] {
                 write_sysctl(&format!("net/bridge/bridge-nf-call-{key}"), "0");
             }
+            // Whoever forwards asks neighbours by his link-local address, which is to be of use at once.
+            write_sysctl("net/ipv6/conf/default/accept_dad", "0");
             File::open("/proc/thread-self/ns/net").unwrap()
         });
         Self(made.join().unwrap())
