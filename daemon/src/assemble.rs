@@ -18,6 +18,7 @@ use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_core::{Doing, Error, Plan, Result};
 use trestle_ipam::{AddressPool, DefaultIpam, DefaultPools, NullIpam};
 use trestle_kernel::LinuxKernel;
+use trestle_kernel::firewall::Backend;
 use trestle_kernel::mark::Instance;
 use trestle_store::{EmbeddedStore, Stamp};
 
@@ -42,15 +43,19 @@ pub async fn controller(settings: &Settings) -> Result<Controller> {
     let kernel = trestle_kernel::Options {
         instance: Instance::new(instance),
         netns_folder: settings.exec_root.join("netns"),
+        firewall: settings.firewall,
         description: format!("trestled, process {}, --data-root {}", std::process::id(), settings.data_root.display()),
     };
     let kernel = LinuxKernel::open(kernel).doing(|| "looking after this network namespace")?;
     assemble(settings, Arc::new(kernel), Arc::new(store), instance).await
 }
 
-/// A plan as the lines that a person would type.
-pub fn script(plan: &Plan) -> String {
-    trestle_kernel::script::render(plan)
+/// What writes a plan as the lines that a person would type, with this back end of the firewall.
+pub fn script(firewall: Backend) -> fn(&Plan) -> String {
+    match firewall {
+        Backend::NfTables => trestle_kernel::script::render,
+        Backend::IpTables(_) => |plan| trestle_kernel::script::render_for(Backend::IpTables(None), plan),
+    }
 }
 
 /// Whether published ports of a protocol are held by a socket, or only mapped.

@@ -116,7 +116,8 @@ fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bo
         data_root: settings.data_root.display().to_string(),
         exec_root: settings.exec_root.display().to_string(),
     };
-    let about = About { version, mtu: settings.mtu, script: assemble::script, can_hold: assemble::can_hold };
+    let about =
+        About { version, mtu: settings.mtu, script: assemble::script(settings.firewall), can_hold: assemble::can_hold };
     App {
         controller,
         about: Arc::new(about),

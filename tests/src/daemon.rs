@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use serde_json::Value;
-use trestle_core::controller::Spares;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
+use trestle_kernel::firewall::Backend;
 
-use crate::front::{Front, Place, Result};
+use crate::front::{Front, Place, Result, Setup};
 use crate::host::Host;
 use crate::landscape::Container;
 use crate::process::Process;
@@ -26,20 +26,25 @@ const AMISS: i32 = 6;
 pub struct Daemon {
     host: Arc<Host>,
     process: Mutex<Option<Process>>,
-    spares: Spares,
+    setup: Mutex<Setup>,
 }
 
 impl Daemon {
     /// Starts it, and waits until it says that it is ready.
     pub fn start(host: &Arc<Host>) -> Self {
-        Self::start_with_spares(host, Spares::NONE)
+        Self::start_as(host, Setup::default())
     }
 
-    /// The same, with so many sandboxes made ahead for each network.
-    pub fn start_with_spares(host: &Arc<Host>, spares: Spares) -> Self {
-        let daemon = Self { host: host.clone(), process: Mutex::new(None), spares };
+    /// The same, set up in another way.
+    pub fn start_as(host: &Arc<Host>, setup: Setup) -> Self {
+        let daemon = Self { host: host.clone(), process: Mutex::new(None), setup: Mutex::new(setup) };
         daemon.start_again();
         daemon
+    }
+
+    /// Takes another back end of the firewall from the next start on.
+    pub fn take(&self, firewall: Backend) {
+        self.setup.lock().expect("nobody panics with it").firewall = firewall;
     }
 
     /// Starts it on what an earlier one left.
@@ -50,11 +55,15 @@ impl Daemon {
 
     /// Starts one more on the same host, with roots of its own, which is expected to be refused; what it printed.
     pub fn start_rival(&self, roots: &Path) -> std::result::Result<Process, String> {
-        launch(&self.host, &roots.join("data"), &roots.join("run"), self.spares, "rival")
+        launch(&self.host, &roots.join("data"), &roots.join("run"), self.setup(), "rival")
     }
 
     fn try_start(&self) -> std::result::Result<Process, String> {
-        launch(&self.host, &self.host.data_root(), &self.host.exec_root(), self.spares, "trestled")
+        launch(&self.host, &self.host.data_root(), &self.host.exec_root(), self.setup(), "trestled")
+    }
+
+    fn setup(&self) -> Setup {
+        *self.setup.lock().expect("nobody panics with it")
     }
 
     /// Ends it as a power cut would.
@@ -274,7 +283,7 @@ fn launch(
     host: &Host,
     data_root: &Path,
     exec_root: &Path,
-    spares: Spares,
+    setup: Setup,
     name: &str,
 ) -> std::result::Result<Process, String> {
     let notify = host.folder().join(format!("{name}.notify"));
@@ -285,7 +294,8 @@ fn launch(
     socket.set_read_timeout(Some(Duration::from_millis(100))).expect("a time is set");
     let mut command = Command::new(program("trestled"));
     command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root);
-    command.arg(format!("--spare-sandboxes={}", spares.per_network));
+    command.arg(format!("--spare-sandboxes={}", setup.spares.per_network));
+    command.arg("--firewall-backend").arg(setup.firewall.to_string());
     let config = host.folder().join("daemon.json");
     fs::write(&config, "{}").expect("a test's folder can be written");
     command.arg("--config-file").arg(config).env("NOTIFY_SOCKET", &notify);

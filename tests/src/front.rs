@@ -4,12 +4,30 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use trestle_core::controller::Spares;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
+use trestle_kernel::firewall::Backend;
 
 use crate::host::Host;
 
 /// A sentence for a person, as the front gave it.
 pub type Result<T> = std::result::Result<T, String>;
+
+/// How Trestle is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// What programs the firewall.
+    pub firewall: Backend,
+    /// How many sandboxes are made ahead.
+    pub spares: Spares,
+}
+
+impl Default for Setup {
+    /// As most scenarios want it: what they count is what they made.
+    fn default() -> Self {
+        Self { firewall: Backend::NfTables, spares: Spares::NONE }
+    }
+}
 
 /// A way to ask: the library, or the daemon by its command line.
 pub trait Front: Send + Sync {

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, SandboxRequest};
-use trestle_core::controller::{Config, Controller, Spares};
+use trestle_core::controller::{Config, Controller};
 use trestle_core::endpoint::Endpoint;
 use trestle_core::entropy::Entropy;
 use trestle_core::port::PortBinding;
@@ -23,7 +23,7 @@ use trestle_kernel::mark::Instance;
 use trestle_kernel::{LinuxKernel, Options};
 use trestle_store::{EmbeddedStore, Stamp};
 
-use crate::front::{Front, Place, Result};
+use crate::front::{Front, Place, Result, Setup};
 use crate::host::Host;
 
 /// A controller in a host of the test's own, within the test's process.
@@ -36,23 +36,23 @@ pub struct Library {
 impl Library {
     /// Puts one together and lets it run.
     pub fn start(host: &Arc<Host>) -> Self {
-        Self::start_with_spares(host, Spares::NONE)
+        Self::start_as(host, Setup::default())
+    }
+
+    /// The same, set up in another way.
+    pub fn start_as(host: &Arc<Host>, setup: Setup) -> Self {
+        let opened = Self::open(host, host.data_root(), host.exec_root(), setup);
+        opened.unwrap_or_else(|error| panic!("opening: {error}"))
     }
 
     /// The same with roots of its own; where it is refused, why.
     pub fn try_start(host: &Arc<Host>, roots: &Path) -> Result<Self> {
-        Self::open(host, roots.join("data"), roots.join("run"), Spares::NONE)
+        Self::open(host, roots.join("data"), roots.join("run"), Setup::default())
     }
 
-    /// As [`Library::start`], with sandboxes made ahead.
-    pub fn start_with_spares(host: &Arc<Host>, spares: Spares) -> Self {
-        let opened = Self::open(host, host.data_root(), host.exec_root(), spares);
-        opened.unwrap_or_else(|error| panic!("opening: {error}"))
-    }
-
-    fn open(host: &Arc<Host>, data_root: PathBuf, exec_root: PathBuf, spares: Spares) -> Result<Self> {
+    fn open(host: &Arc<Host>, data_root: PathBuf, exec_root: PathBuf, setup: Setup) -> Result<Self> {
         host.block_on(async {
-            let controller = open(data_root, exec_root, spares).await.map_err(|error| error.to_string())?;
+            let controller = open(data_root, exec_root, setup).await.map_err(|error| error.to_string())?;
             let running = tokio::spawn({
                 let controller = controller.clone();
                 async move { controller.run().await }
@@ -181,12 +181,14 @@ fn told(ports: &[PortBinding]) -> Vec<String> {
 }
 
 /// Puts a controller together, in the network namespace of the calling thread and on its runtime.
-async fn open(data_root: PathBuf, exec_root: PathBuf, spares: Spares) -> trestle_core::Result<Controller> {
+async fn open(data_root: PathBuf, exec_root: PathBuf, setup: Setup) -> trestle_core::Result<Controller> {
+    let Setup { firewall, spares } = setup;
     let netns_folder = exec_root.join("netns");
     let description = data_root.display().to_string();
     let store = EmbeddedStore::open(trestle_store::Options { data_root, exec_root, stamp: stamp() }).await?;
     let instance = store.instance();
-    let options = Options { instance: Instance::new(instance), netns_folder: netns_folder.clone(), description };
+    let options =
+        Options { instance: Instance::new(instance), netns_folder: netns_folder.clone(), firewall, description };
     let kernel = LinuxKernel::open(options)?;
     let [a, b, c, d] = instance.to_be_bytes();
     let pools = DefaultPools::new(Vec::new(), [a, b, c, d, 0])?;

@@ -19,7 +19,8 @@ use crate::namespace::try_unshare;
 const AGAIN: &str = "TRESTLE_TESTS_IN_USER_NAMESPACE";
 
 /// The tools that tests run, with Debian's package.
-const TOOLS: [(&str, &str); 3] = [("ip", "iproute2"), ("nft", "nftables"), ("conntrack", "conntrack")];
+const TOOLS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("nft", "nftables"), ("iptables", "iptables"), ("conntrack", "conntrack")];
 
 /// What a person without the right to namespaces can do.
 pub const ADVICE: &str = "These tests make network namespaces. Run them as root, or allow user namespaces: \

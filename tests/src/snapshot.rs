@@ -38,6 +38,7 @@ impl Snapshot {
             lines.extend(rules.iter().map(|rule| format!("rule {family}: {rule}")));
         }
         lines.extend(firewall(namespace));
+        lines.extend(iptables(namespace));
         lines.extend(namespace.run(sockets));
         Self(lines)
     }
@@ -139,6 +140,9 @@ fn firewall(namespace: &Namespace) -> Vec<String> {
         }
         forget(&mut object, &["handle", "packets", "bytes"]);
         let Some((kind, value)) = object.as_object_mut().and_then(|fields| fields.iter_mut().next()) else { continue };
+        if is_iptables(kind, value) {
+            continue;
+        }
         let elements = value.as_object_mut().and_then(|fields| fields.remove("elem"));
         for element in elements.as_ref().and_then(Value::as_array).into_iter().flatten() {
             lines.push(format!("nft element of {} {}: {element}", text(value, "table"), text(value, "name")));
@@ -149,6 +153,38 @@ fn firewall(namespace: &Namespace) -> Vec<String> {
             line.push_str(" again");
         }
         lines.push(line);
+    }
+    lines
+}
+
+/// Whether it lies in a table of iptables: its own program tells more of it, and its tables stay when they are empty.
+fn is_iptables(kind: &str, value: &Value) -> bool {
+    let table = text(value, if kind == "table" { "name" } else { "table" });
+    matches!(text(value, "family"), "ip" | "ip6") && ["raw", "filter", "nat"].contains(&table)
+}
+
+/// Every rule and chain of iptables, but for the kernel's own chains as they are at first.
+fn iptables(namespace: &Namespace) -> Vec<String> {
+    let mut lines = Vec::new();
+    for family in ["iptables", "ip6tables"] {
+        let mut table = String::new();
+        for line in namespace.output(&format!("{family}-save"), &[]).lines() {
+            let told = match line.split_at_checked(1) {
+                Some(("*", name)) => {
+                    table = name.to_owned();
+                    continue;
+                }
+                Some((":", chain)) => chain.split(" [").next().map(|chain| format!("chain {chain}")),
+                Some(("-", rule)) => Some(format!("rule -{rule}")),
+                _ => None,
+            };
+            let Some(told) = told.filter(|it| !it.ends_with(" ACCEPT") || it.starts_with("rule")) else { continue };
+            let mut line = format!("{family} {table} {told}");
+            while lines.contains(&line) {
+                line.push_str(" again");
+            }
+            lines.push(line);
+        }
     }
     lines
 }

@@ -50,7 +50,8 @@ pub struct Flags {
     /// How many sandboxes are made ahead for each network, 32 on all together; 0 makes none [default: 4]
     #[arg(long, value_name = "NUMBER")]
     pub spare_sandboxes: Option<usize>,
-    /// What programs the firewall: nftables [default: nftables]
+    /// What programs the firewall: nftables, or iptables for hosts whose rules are iptables' already; iptables-nft and
+    /// iptables-legacy name one kind of it. Another one than before takes over at start [default: nftables]
     #[arg(long, value_name = "NAME")]
     pub firewall_backend: Option<String>,
     #[command(flatten)]

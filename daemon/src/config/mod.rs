@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use trestle_core::controller::Spares;
+use trestle_kernel::firewall::Backend;
 
 pub use file::DEFAULT_FILE;
 pub use flags::{Flags, IDLE, IdleFlags, TlsFlags};
@@ -39,6 +40,8 @@ pub struct Settings {
     pub mtu: Option<u32>,
     /// How many sandboxes are made ahead.
     pub spares: Spares,
+    /// What programs the packet filter.
+    pub firewall: Backend,
     /// Certificates and key for TCP.
     pub tls: Option<TlsFiles>,
     /// What was given and has no effect.
@@ -118,11 +121,14 @@ impl Settings {
         {
             faults.add("mtu", format!("{mtu} is not from 68 to 65535"));
         }
-        match backend.as_deref() {
-            None | Some("nftables") => {}
-            Some("iptables") => faults.add("firewall-backend", "iptables is not yet supported; nftables is"),
-            Some(other) => faults.add("firewall-backend", format!("{other:?} is not known; nftables is")),
-        }
+        let firewall = match backend.as_deref().map(str::parse) {
+            None => Backend::default(),
+            Some(Ok(backend)) => backend,
+            Some(Err(why)) => {
+                faults.add("firewall-backend", why);
+                Backend::default()
+            }
+        };
         let tls = faults.tls(tlsverify.unwrap_or(false), [tlscacert, tlscert, tlskey]);
         for host in &hosts {
             faults.host(host, tls.is_some(), insecure_tcp.unwrap_or(false));
@@ -138,6 +144,7 @@ impl Settings {
             default_pools,
             mtu,
             spares,
+            firewall,
             tls,
             idle,
         })

@@ -41,7 +41,7 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
             "--default-address-pool=base=10.0.0.0/8,size=24",
             "--mtu=1400",
             "--spare-sandboxes=2",
-            "--firewall-backend=nftables",
+            "--firewall-backend=iptables",
             "--tlsverify",
             "--tlscacert=/ca",
             "--tlscert=/c",
@@ -54,7 +54,8 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
         &[],
         r#"{"data-root": "/d", "exec-root": "/e", "hosts": ["unix:///s", "tcp://10.0.0.1:2476"], "pidfile": "/p",
             "debug": true, "group": "net", "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "mtu": 1400,
-            "spare-sandboxes": 2, "firewall-backend": "nftables", "tlsverify": true, "tlscacert": "/ca", "tlscert": "/c", "tlskey": "/k",
+            "spare-sandboxes": 2, "firewall-backend": "iptables",
+            "tlsverify": true, "tlscacert": "/ca", "tlscert": "/c", "tlskey": "/k",
             "userland-proxy": false}"#,
     );
     assert_eq!(flags.clone().unwrap(), file.unwrap());
@@ -83,8 +84,7 @@ fn wrong_values_are_refused_by_their_name() {
         (r#"{"mtu": 67}"#, "mtu: 67"),
         (r#"{"mtu": 1500, "mtu": 1500}"#, "duplicate field `mtu`"),
         (r#"{"log-level": "loud"}"#, "log-level: \"loud\""),
-        (r#"{"firewall-backend": "iptables"}"#, "not yet"),
-        (r#"{"firewall-backend": "pf"}"#, "firewall-backend: \"pf\""),
+        (r#"{"firewall-backend": "pf"}"#, "firewall-backend: \"pf\" is not known; nftables, iptables"),
         (r#"{"hosts": ["unix:///a", "ftp://b"]}"#, "hosts[1]: \"ftp://b\""),
         (r#"{"hosts": ["tcp://10.0.0.1:80"]}"#, "TCP needs tlsverify"),
         (r#"{"hosts": ["tcp://10.0.0.1:80"], "insecure-tcp": true}"#, "only a loopback address"),

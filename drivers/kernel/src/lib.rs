@@ -1,4 +1,4 @@
-//! The only code that touches Linux: netlink, namespaces, nf_tables, sysctls, held ports.
+//! The only code that touches Linux: netlink, namespaces, nf_tables, iptables, sysctls, held ports.
 //!
 //! | to find | look in |
 //! |---|---|
@@ -9,7 +9,8 @@
 //! | a plan as the lines that a person would type | [`script`] |
 //! | how ours is told from others' | [`mark`] |
 //!
-//! Absent here: decisions about networks, which are the drivers'; processes, for none is ever started.
+//! Absent here: decisions about networks, which are the drivers'; processes, but for iptables' own programs where
+//! somebody chose that back end of the firewall, and once at the start where it may have been chosen before.
 
 mod announce;
 mod carrier;

@@ -14,7 +14,7 @@ use crate::announce::Announcer;
 use crate::carrier::Carrier;
 use crate::claim::Claim;
 use crate::firewall::conntrack::ConnectionTracker;
-use crate::firewall::{self, Firewall};
+use crate::firewall::{self, Backend, Firewall};
 use crate::mark::Instance;
 use crate::namespace::Namespaces;
 use crate::netlink::Socket;
@@ -32,6 +32,8 @@ pub struct Options {
     pub instance: Instance,
     /// Where the namespaces that it makes get their names.
     pub netns_folder: PathBuf,
+    /// What programs the packet filter.
+    pub firewall: Backend,
     /// What a second controller in this namespace is told about the first, such as its data root.
     pub description: String,
 }
@@ -56,7 +58,7 @@ impl LinuxKernel {
     pub fn open(options: Options) -> Result<Self> {
         let claim = Claim::take(&options.description)?;
         let expected = Arc::new(Expectations::default());
-        let firewall = Firewall::open(options.instance)?;
+        let firewall = Firewall::open_with(options.firewall, options.instance)?;
         let watch = Watch::start(options.instance, expected.clone(), firewall::watch(&firewall)?)?;
         let worker = Worker {
             instance: options.instance,

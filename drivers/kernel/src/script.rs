@@ -1,18 +1,22 @@
 //! A plan as the lines that a person would type to get the same: what a dry run shows, and what golden files keep.
 
-use std::fmt::Write;
 use std::path::Path;
 
 use trestle_core::Plan;
 use trestle_core::resource::{Address, Bridge, MAIN_TABLE, Namespace, Owner, Resource, Route, Veth};
 
-use crate::firewall;
+use crate::firewall::{self, Backend};
 use crate::mark::PROTOCOL;
 
 /// The plan as commands of `ip`, `sysctl` and `nft`, in the order in which they are to be typed; the firewall last.
 ///
 /// Not in it, because nobody could type it: our mark, the holding of ports, and telling neighbours of addresses.
 pub fn render(plan: &Plan) -> String {
+    render_for(Backend::NfTables, plan)
+}
+
+/// The same with the firewall in the commands of a back end of it.
+pub fn render_for(backend: Backend, plan: &Plan) -> String {
     let mut lines = String::new();
     for resource in plan.resources() {
         for line in commands(resource) {
@@ -22,9 +26,7 @@ pub fn render(plan: &Plan) -> String {
     }
     let rules: Vec<&Resource> = plan.resources().iter().filter(|it| it.is_firewall()).collect();
     if !rules.is_empty() {
-        let text = firewall::render(&rules);
-        // Writing to a string can't fail.
-        write!(lines, "nft -f - <<'END'\n{}\nEND\n", text.trim_end()).expect("a string takes everything");
+        lines.push_str(&firewall::commands(backend, &rules));
     }
     lines
 }

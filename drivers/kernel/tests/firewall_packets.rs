@@ -4,14 +4,26 @@
 
 mod firewall_host;
 
+use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
-use firewall_host::{Host, all, instance, write_sysctl};
+use firewall_host::{Host, all, instance, listens, run, write_sysctl};
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{FirewallNetwork, GatewayMode, Hairpin, Inside, MasqueradedUdp, PublishedPort, Resource};
-use trestle_kernel::firewall::Firewall;
+use trestle_core::resource::{
+    FirewallNetwork, GatewayMode, Hairpin, Inside, MasqueradedUdp, OpenedPort, PublishedPort, Resource,
+};
+use trestle_kernel::firewall::{Backend, Firewall};
+
+thread_local! {
+    /// What programs the firewall in the test of this thread.
+    static BACKEND: Cell<Backend> = const { Cell::new(Backend::NfTables) };
+}
+
+fn backend() -> Backend {
+    BACKEND.get()
+}
 
 /// The host under test with a client outside and two networks of two containers each: `10.1.0.0/24` and `10.2.0.0/24`.
 struct Site {
@@ -57,14 +69,22 @@ impl Site {
                 write_sysctl(&format!("net/ipv4/conf/{bridge}/route_localnet"), "1");
             }
         });
+        // Who asks for one link makes the kernel notice its carrier (Linux 6.13), instead of by and by: until it does,
+        // the link drops what it is to send, and a lost question to a neighbour is asked again a second later.
+        for link in ["out", "veth0", "veth1", "veth2", "veth3", "br1", "br2"] {
+            router.ip(&format!("link show dev {link}"));
+        }
+        std::iter::once(&client).chain(&containers).for_each(|host| host.ip("link show dev eth0"));
+        [&client, &router].into_iter().chain(&containers).for_each(|host| host.run(listens));
         Self { client, router, containers }
     }
 
     /// The same with the firewall on the router.
     fn with(filter_bridged: bool, resources: &[Resource]) -> Self {
         let site = Self::new(filter_bridged);
+        let backend = backend();
         site.router.run(|| {
-            let mut firewall = Firewall::open(instance()).unwrap();
+            let mut firewall = Firewall::open_with(backend, instance()).unwrap();
             firewall.change(&[], &[], &all(resources)).unwrap();
         });
         site
@@ -427,7 +447,14 @@ fn people_s_own_rules_go_first() {
     resources.push(port(Protocol::Udp, None, 5000, 0, 50));
     resources.push(port(Protocol::Udp, None, 5001, 0, 51));
     let site = Site::with(true, &resources);
-    site.router.run(|| firewall_host::nft("add rule inet trestle admin udp dport 51 drop\n"));
+    let backend = backend();
+    site.router.run(|| match backend {
+        Backend::NfTables => firewall_host::nft("add rule inet trestle admin udp dport 51 drop\n"),
+        iptables => drop(run(
+            &iptables.to_string(),
+            &["-A", "TRESTLE-USER", "-p", "udp", "-m", "udp", "--dport", "51", "-j", "DROP"],
+        )),
+    });
     let open = receiver(&site.containers[0], CONTAINERS[0][0], 50);
     let barred = receiver(&site.containers[0], CONTAINERS[0][0], 51);
     assert!(is_dropped(&site.client, (to(ROUTER[0], 5001), &barred), (to(ROUTER[0], 5000), &open)));
@@ -442,8 +469,10 @@ fn a_connection_outlives_the_restoring_of_the_table() {
     let mut ours = site.client.run(|| TcpStream::connect(to(ROUTER[0], 8080)).unwrap());
     let (mut theirs, _) = listener.accept().unwrap();
     let mut buffer = [0; 4];
+    let backend = backend();
     for _ in 0..3 {
-        site.router.run(|| Firewall::open(instance()).unwrap().restore(&all(&resources)).unwrap());
+        let restore = || Firewall::open_with(backend, instance()).unwrap().restore(&all(&resources)).unwrap();
+        site.router.run(restore);
         ours.write_all(b"ping").unwrap();
         theirs.read_exact(&mut buffer).unwrap();
         theirs.write_all(b"pong").unwrap();
@@ -451,3 +480,189 @@ fn a_connection_outlives_the_restoring_of_the_table() {
     }
     assert_eq!(&buffer, b"pong");
 }
+
+/// iptables' own chain is where our rules are: they go first there.
+fn a_policy_of_iptables_that_drops_stops_nothing_of_ours() {
+    let mut resources = open_networks();
+    resources.push(port(Protocol::Tcp, None, 8080, 0, 80));
+    let site = Site::with(true, &resources);
+    let program = backend().to_string();
+    site.router.run(|| {
+        for program in [program.clone(), program.replace("iptables", "ip6tables")] {
+            run(&program, &["-P", "FORWARD", "DROP"]);
+        }
+    });
+    serve(&site.containers[0], 80);
+    serve(&site.client, 80);
+    for family in [0, 1] {
+        assert_eq!(call(&site.client, ROUTER[family], 8080), Ok(CLIENT[family].to_owned()));
+        assert_eq!(call(&site.containers[2], CLIENT[family], 80), Ok(ROUTER[family].to_owned()));
+        assert_eq!(call(&site.containers[1], CONTAINERS[0][family], 80), Ok(CONTAINERS[1][family].to_owned()));
+    }
+}
+
+fn routed() -> FirewallNetwork {
+    FirewallNetwork {
+        gateway_v4: GatewayMode::Routed,
+        gateway_v6: GatewayMode::Routed,
+        masquerade_v4: false,
+        masquerade_v6: false,
+        ..network("br1")
+    }
+}
+
+fn opened(container: usize, family: usize, ports: (u16, u16)) -> Resource {
+    Resource::OpenedPort(OpenedPort {
+        protocol: Protocol::Udp,
+        address: CONTAINERS[container][family].parse().unwrap(),
+        ports: PortRange::new(ports.0, ports.1).unwrap(),
+    })
+}
+
+fn a_routed_network_lets_in_what_was_opened_from_everywhere() {
+    for inside in [Inside::Open, Inside::PublishedOnly] {
+        let mut resources = networks(FirewallNetwork { inside, ..routed() }, network("br2"));
+        for family in [0, 1] {
+            resources.extend([opened(0, family, (50, 50)), opened(0, family, (60, 70))]);
+        }
+        let site = Site::with(true, &resources);
+        for family in [0, 1] {
+            let own = CONTAINERS[0][family];
+            let [lone, of_range, shut] = [50, 65, 51].map(|port| receiver(&site.containers[0], own, port));
+            for from in [&site.client, &site.containers[2]] {
+                for (port, allowed) in [(50, &lone), (65, &of_range)] {
+                    assert!(is_dropped(from, (to(own, 51), &shut), (to(own, port), allowed)), "{inside:?}");
+                }
+            }
+            let kept_apart = inside == Inside::PublishedOnly;
+            assert_eq!(is_dropped(&site.containers[1], (to(own, 51), &shut), (to(own, 50), &lone)), kept_apart);
+            let ping = ["-c", "1", "-W", "5", "-n", "-q", own];
+            site.client.run(|| run("ping", &ping));
+        }
+    }
+}
+
+fn an_unprotected_network_is_open_to_all_but_other_networks() {
+    let unprotected = FirewallNetwork {
+        gateway_v4: GatewayMode::NatUnprotected,
+        gateway_v6: GatewayMode::NatUnprotected,
+        ..network("br1")
+    };
+    let mut resources = networks(unprotected, network("br2"));
+    resources.push(port(Protocol::Udp, None, 5000, 0, 50));
+    let site = Site::with(true, &resources);
+    serve(&site.containers[0], 80);
+    for family in [0, 1] {
+        let own = CONTAINERS[0][family];
+        assert_eq!(call(&site.client, own, 80), Ok(CLIENT[family].to_owned()));
+        let [published, shut] = [50, 51].map(|port| receiver(&site.containers[0], own, port));
+        let allowed = (to(ROUTER[family], 5000), &published);
+        assert!(is_dropped(&site.containers[2], (to(own, 51), &shut), allowed));
+    }
+}
+
+fn a_trusted_link_reaches_what_was_opened() {
+    let trusting = FirewallNetwork { trusted: vec!["out".try_into().unwrap()], ..network("br1") };
+    let mut resources = networks(trusting, network("br2"));
+    for family in [0, 1] {
+        resources.push(opened(0, family, (50, 50)));
+    }
+    resources.push(port(Protocol::Udp, None, 5000, 0, 52));
+    let site = Site::with(true, &resources);
+    for family in [0, 1] {
+        let own = CONTAINERS[0][family];
+        let [open, shut, published] = [50, 51, 52].map(|port| receiver(&site.containers[0], own, port));
+        assert!(is_dropped(&site.client, (to(own, 51), &shut), (to(own, 50), &open)));
+        let allowed = (to(ROUTER[family], 5000), &published);
+        assert!(is_dropped(&site.containers[2], (to(own, 50), &open), allowed));
+    }
+}
+
+fn what_leaves_bears_the_address_that_was_chosen() {
+    let own = ["198.51.100.9", "2001:db8::9"];
+    let chosen = FirewallNetwork {
+        source_v4: Some(own[0].parse().unwrap()),
+        source_v6: Some(own[1].parse().unwrap()),
+        ..network("br1")
+    };
+    let site = Site::with(true, &networks(chosen, network("br2")));
+    site.router.ip(&format!("address add {}/24 dev out", own[0]));
+    site.router.ip(&format!("address add {}/64 dev out nodad preferred_lft 0", own[1]));
+    site.router.run(listens);
+    serve(&site.client, 80);
+    for (family, own) in own.into_iter().enumerate() {
+        assert_eq!(call(&site.containers[0], CLIENT[family], 80), Ok(own.to_owned()));
+        assert_eq!(call(&site.containers[2], CLIENT[family], 80), Ok(ROUTER[family].to_owned()));
+    }
+}
+
+fn an_isolated_network_does_not_reach_its_host() {
+    let isolated = FirewallNetwork {
+        internal: true,
+        gateway_v4: GatewayMode::Isolated,
+        gateway_v6: GatewayMode::Isolated,
+        ..network("br1")
+    };
+    let site = Site::with(true, &networks(isolated, network("br2")));
+    for family in [0, 1] {
+        let host = receiver(&site.router, ROUTER[family], 60);
+        let neighbour = receiver(&site.containers[1], CONTAINERS[1][family], 50);
+        let allowed = (to(CONTAINERS[1][family], 50), &neighbour);
+        assert!(is_dropped(&site.containers[0], (to(ROUTER[family], 60), &host), allowed));
+    }
+}
+
+/// Both kinds of iptables keep all of these promises.
+macro_rules! by_iptables {
+    ($room:ident: $($promise:ident),+ $(,)?) => {
+        mod $room {
+            mod iptables_nft {
+                $(#[test] fn $promise() { crate::by("iptables-nft", crate::$promise) })+
+            }
+            mod iptables_legacy {
+                $(#[test] fn $promise() { crate::by("iptables-legacy", crate::$promise) })+
+            }
+        }
+    };
+}
+
+/// What networks ask for by Docker's labels, by every back end.
+macro_rules! by_every_back_end {
+    ($($promise:ident),+ $(,)?) => {
+        mod nftables {
+            $(#[test] fn $promise() { super::$promise() })+
+        }
+        by_iptables!(labels: $($promise),+);
+    };
+}
+
+/// Shows a promise of another back end.
+fn by(backend: &str, promise: fn()) {
+    BACKEND.set(backend.parse().unwrap());
+    promise();
+}
+
+by_every_back_end!(
+    a_routed_network_lets_in_what_was_opened_from_everywhere,
+    an_unprotected_network_is_open_to_all_but_other_networks,
+    a_trusted_link_reaches_what_was_opened,
+    what_leaves_bears_the_address_that_was_chosen,
+    an_isolated_network_does_not_reach_its_host,
+);
+
+by_iptables!(
+    iptables:
+    a_policy_of_iptables_that_drops_stops_nothing_of_ours,
+    a_published_port_is_reached_from_outside_and_sees_its_caller,
+    a_container_is_not_reached_past_its_published_ports,
+    networks_are_apart_but_for_published_ports,
+    neighbours_kept_apart_reach_only_published_ports,
+    a_container_reaches_itself_through_its_published_port,
+    what_leaves_bears_the_host_s_address_if_so_wanted,
+    published_udp_is_masqueraded_where_its_answers_would_take_another_way,
+    an_internal_network_neither_leaves_nor_lets_in,
+    this_host_reaches_published_ports_by_every_address_it_has,
+    the_host_s_loopback_is_closed_to_containers_and_neighbours,
+    people_s_own_rules_go_first,
+    a_connection_outlives_the_restoring_of_the_table,
+);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest, SandboxRequest};
 use trestle_core::controller::{Controller, Spares};
 use trestle_core::id::SandboxId;
-use trestle_tests::front::Front;
+use trestle_tests::front::{Front, Setup};
 use trestle_tests::host::Host;
 use trestle_tests::landscape;
 use trestle_tests::library::Library;
@@ -35,7 +35,7 @@ impl InProcess {
     /// Opens the controller, and makes the network.
     fn new(id: &'static str, spares: Spares) -> Self {
         let host = Arc::new(Host::new(id));
-        let library = Library::start_with_spares(&host, spares);
+        let library = Library::start_as(&host, Setup { spares, ..Setup::default() });
         let name = NETWORK.try_into().expect("it names a network");
         library.create_network(&NetworkRequest::new(name, "bridge")).expect("a network can be made");
         Self { host, library, attached: None, id }

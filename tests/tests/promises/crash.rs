@@ -13,18 +13,18 @@ use trestle_tests::traffic::{Conversation, Server, Stream};
 use trestle_tests::{privileges, wire};
 
 /// A daemon with two networks, three containers and traffic between all of them.
-struct Scene {
-    daemon: Arc<Daemon>,
-    land: Landscape,
+pub(crate) struct Scene {
+    pub(crate) daemon: Arc<Daemon>,
+    pub(crate) land: Landscape,
     web: Container,
     client: Container,
     _servers: Vec<Server>,
     streams: Vec<Stream>,
-    conversations: Vec<Conversation>,
+    pub(crate) conversations: Vec<Conversation>,
 }
 
 impl Scene {
-    fn set() -> Self {
+    pub(crate) fn set() -> Self {
         let (router, outside) = hosts(wire::MTU);
         let daemon = Arc::new(Daemon::start(&router));
         let land = Landscape { front: daemon.clone(), router, outside };
@@ -44,12 +44,12 @@ impl Scene {
         Self { daemon, land, web, client, _servers: servers, streams, conversations }
     }
 
-    fn traffic_goes_on(&mut self) {
+    pub(crate) fn traffic_goes_on(&mut self) {
         self.streams.iter_mut().for_each(Stream::is_alive);
         self.conversations.iter().for_each(Conversation::goes_on);
     }
 
-    fn new_traffic_is_served(&self) {
+    pub(crate) fn new_traffic_is_served(&self) {
         for (host, inside) in ROUTER.into_iter().zip(self.web.addresses("front")) {
             for protocol in PROTOCOLS {
                 assert_eq!(self.land.ask(protocol, host, 8080).by(), Some("web"), "{protocol} {host}");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use trestle_core::controller::Spares;
 use trestle_tests::daemon::Daemon;
+use trestle_tests::front::Setup;
 use trestle_tests::landscape::{Landscape, ROUTER, hosts, listens};
 use trestle_tests::library::Library;
 use trestle_tests::snapshot::Snapshot;
@@ -14,6 +15,10 @@ use trestle_tests::traffic::{Protocol, Server};
 use trestle_tests::{privileges, wire};
 
 const TWO: Spares = Spares { per_network: 2, in_all: 2 };
+
+fn two_ahead() -> Setup {
+    Setup { spares: TWO, ..Setup::default() }
+}
 
 fn namespaces(land: &Landscape) -> BTreeSet<PathBuf> {
     let folder = land.router.exec_root().join("netns");
@@ -35,7 +40,7 @@ fn is_like_any_other(land: &Landscape, name: &str, namespace: &PathBuf, port: u1
 fn a_sandbox_made_ahead_is_like_any_other() {
     privileges::obtain(|| {
         let (router, outside) = hosts(wire::MTU);
-        let library = Arc::new(Library::start_with_spares(&router, TWO));
+        let library = Arc::new(Library::start_as(&router, two_ahead()));
         let land = Landscape { front: library.clone(), router, outside };
         let empty = Snapshot::of_host(&land.router);
         land.network("front");
@@ -62,7 +67,7 @@ fn a_sandbox_made_ahead_is_like_any_other() {
 fn a_daemon_makes_them_by_itself_and_the_next_one_removes_them() {
     privileges::obtain(|| {
         let (router, outside) = hosts(wire::MTU);
-        let daemon = Arc::new(Daemon::start_with_spares(&router, TWO));
+        let daemon = Arc::new(Daemon::start_as(&router, two_ahead()));
         let land = Landscape { front: daemon.clone(), router, outside };
         land.network("front");
         land.front.create_attached("first", &["front"], "8080:80").unwrap();

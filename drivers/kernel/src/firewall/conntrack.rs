@@ -10,9 +10,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use trestle_core::error::{Doing, Result};
 use trestle_core::port::{PortRange, Protocol};
 
-use super::attribute::{Attribute, Attributes};
-use super::message::{Message, conntrack, write};
-use super::socket::Socket;
+use super::nftables::attribute::{Attribute, Attributes};
+use super::nftables::message::{Message, conntrack, write};
+use super::nftables::socket::Socket;
 use super::uapi::*;
 
 /// The connection tracker of one network namespace. Its calls block while the kernel walks through its table.

@@ -2,12 +2,12 @@
 
 use trestle_core::error::{Doing, Result};
 
-use super::Firewall;
-use super::attribute::{Attribute, Reader};
-use super::message::{Message, nftables};
-use super::ruleset::TABLE;
-use super::socket::Socket;
+use super::nftables::TABLE;
+use super::nftables::attribute::{Attribute, Reader};
+use super::nftables::message::{Message, nftables};
+use super::nftables::socket::Socket;
 use super::uapi::*;
+use super::{Firewall, Rules};
 
 /// A chain on the forward hook that is not ours.
 struct Foreign {
@@ -33,14 +33,28 @@ impl Firewall {
     /// # Errors
     /// When the kernel can't be asked.
     pub fn foreign_drops(&mut self) -> Result<Vec<String>> {
-        told(&mut self.socket).doing(|| "looking for other firewalls that drop packets")
+        let told = match &mut self.rules {
+            Rules::NfTables(rules) => told(rules.netfilter_mut(), |_| false),
+            Rules::IpTables(rules) => match (rules.are_in_nftables(), rules.knows_nftables()) {
+                (_, false) => Ok(Vec::new()),
+                (stand_there, true) => told(rules.netfilter_mut(), |chain| stand_there && chain.is_iptables()),
+            },
+        };
+        told.doing(|| "looking for other firewalls that drop packets")
     }
 }
 
-fn told(socket: &mut Socket) -> Result<Vec<String>> {
+impl Foreign {
+    /// Whether it is iptables' own: our rules go first in it.
+    fn is_iptables(&self) -> bool {
+        matches!(self.family, NFPROTO_IPV4 | NFPROTO_IPV6) && self.table == "filter" && self.chain == "FORWARD"
+    }
+}
+
+fn told(socket: &mut Socket, ours: impl Fn(&Foreign) -> bool) -> Result<Vec<String>> {
     let chains = socket.dump(nftables(NFT_MSG_GETCHAIN), NFPROTO_UNSPEC, |_| {}, forward_chain)?.unwrap_or_default();
     let mut sentences = Vec::new();
-    for chain in chains {
+    for chain in chains.into_iter().filter(|it| !ours(it)) {
         let reason = match chain.drops_by_policy {
             true => "drops what it does not accept (policy drop)".to_owned(),
             false => match worst_rule(socket, &chain)? {

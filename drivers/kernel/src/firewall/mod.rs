@@ -1,292 +1,217 @@
-//! The firewall: nf_tables over netlink, in this process.
+//! The firewall: what networks and published ports come to in the kernel's packet filter, by one of two back ends.
 //!
-//! One table, `inet trestle`, whose chains and rules never change while we run. Networks and published ports are
-//! elements of its sets and maps: adding one costs the same with none and with 50,000 there, and a packet finds its
-//! port in a few look-ups. Every change is one transaction: the kernel does it whole or not at all. It takes Linux 5.10
-//! or newer: 5.6 has the interval maps, 5.7 tells in postrouting where a packet came from, 5.10 keeps our mark.
+//! nf_tables, in a table of our own, is what everybody gets who asks for nothing else. iptables, in chains of our own
+//! among everybody's, is for hosts whose rules are iptables' already. Which of them stands can be changed at every
+//! start: [`Firewall::restore`] makes the rules with the one, and then takes away what the other had.
 //!
 //! | to find | look in |
 //! |---|---|
-//! | what is decided: the rules, the sets, what a resource comes to | `ruleset`, `statement`, `set`, `element`, `change` |
-//! | how a person would type it | `text` |
-//! | how the kernel is told | `attribute`, `message`, `expression`, `transaction`, `socket`, `uapi` |
-//! | what the kernel answers | `dump`, `refusal`, `verification`, `foreign`, `watch` |
+//! | nf_tables: rules, maps, messages | `nftables` |
+//! | iptables: chains, what a resource comes to, the programs | `iptables` |
+//! | other people's chains that drop our packets | `foreign` |
+//! | news of others' changes | `watch`, `generations` |
 //! | connections that are to be forgotten | [`conntrack`] |
 
-mod attribute;
-mod change;
+mod backend;
 pub mod conntrack;
-mod dump;
-mod element;
-mod expression;
 mod foreign;
-mod message;
-mod refusal;
-mod ruleset;
-mod set;
-mod socket;
-mod statement;
-mod text;
-mod transaction;
+mod generations;
+mod iptables;
+mod nftables;
 mod uapi;
-mod verification;
 mod watch;
 
-use trestle_core::error::{Doing, Error, Result};
+use trestle_core::error::{Doing, ErrorKind, Result};
+use trestle_core::kernel::Drift;
 use trestle_core::resource::Resource;
 
-use self::change::Change;
-use self::dump::Standing;
-use self::element::{Element, elements};
-use self::message::{Batch, Subject};
-use self::refusal::{Refusal, sentence};
-use self::ruleset::CHAINS;
-use self::set::Set;
-use self::socket::{ATTEMPTS, Outcome, Socket};
-use self::statement::Chain;
-pub use self::text::render;
-use self::verification::{is_chain, is_set};
+pub use self::backend::{Backend, Variant};
 pub use self::watch::{News, Watch, watch};
 use crate::mark::Instance;
 
-/// The firewall of one network namespace. Its calls block for as long as the kernel works, microseconds as a rule;
-/// one thread owns it.
+/// The firewall of one network namespace. Its calls block for as long as the kernel works: microseconds as a rule with
+/// nf_tables, milliseconds with iptables, whose programs have to be started. One thread owns it.
 pub struct Firewall {
     instance: Instance,
-    socket: Socket,
-    known: Option<Known>,
+    rules: Rules,
+    /// Nothing of the other back ends is left.
+    alone: bool,
 }
 
-/// What we know of the kernel's rules, for as long as nobody else changes any.
-#[derive(Clone, Copy)]
-struct Known {
-    generation: u32,
-    standing: bool,
-    /// Chains, rules and sets were seen, or made, as they should be.
-    whole: bool,
+/// The back end at work.
+enum Rules {
+    NfTables(nftables::Firewall),
+    IpTables(iptables::Firewall),
 }
 
 impl Firewall {
-    /// Opens it in the network namespace of this thread. Changes nothing.
+    /// Opens nf_tables in the network namespace of this thread. Changes nothing.
     ///
     /// # Errors
-    /// `Unsupported` if this kernel has no netfilter.
+    /// As [`Firewall::open_with`].
     pub fn open(instance: Instance) -> Result<Self> {
-        Ok(Self { instance, socket: Socket::open()?, known: None })
+        Self::open_with(Backend::NfTables, instance)
     }
 
-    /// Takes out, changes and puts in, in one transaction. What is not the firewall's is passed over; where nothing is
-    /// to be done the kernel is not called. Removing what is gone and adding what is there succeed. The table is made
-    /// when something is added and it is missing; it goes when [`Resource::FirewallBase`] is removed, unless people have
-    /// rules in the admin chain.
+    /// Opens a back end in the network namespace of this thread. Changes nothing.
     ///
     /// # Errors
-    /// `Conflict` if another table has our name, or another entry stands where one is added; `Unsupported` for what
-    /// this kernel lacks. Nothing is changed then.
+    /// `Unsupported` if this kernel has no netfilter, or if iptables is asked for and not installed.
+    pub fn open_with(backend: Backend, instance: Instance) -> Result<Self> {
+        let rules = match backend {
+            Backend::NfTables => Rules::NfTables(nftables::Firewall::open(instance)?),
+            Backend::IpTables(variant) => Rules::IpTables(iptables::Firewall::open(instance, variant)?),
+        };
+        Ok(Self { instance, rules, alone: false })
+    }
+
+    /// Takes out, changes and puts in. What is not the firewall's is passed over; where nothing is to be done the kernel
+    /// is not called. Removing what is gone and adding what is there succeed. What networks share is made when something
+    /// is added and it is missing; it goes when [`Resource::FirewallBase`] is removed, unless people have rules in the
+    /// chain that is theirs.
+    ///
+    /// With nf_tables it is one transaction; with iptables, one a table and family of addresses.
+    ///
+    /// # Errors
+    /// `Conflict` if somebody else's rules have our names, or another entry stands where one is added; `Unsupported` for
+    /// what this kernel lacks. Nothing is changed then, by nf_tables; iptables may have done one family, and undoing the
+    /// change undoes that.
     pub fn change(
         &mut self,
         removed: &[&Resource],
         changed: &[(&Resource, &Resource)],
         added: &[&Resource],
     ) -> Result<()> {
-        let change = Change::between(removed, changed, added);
-        match change.is_empty() {
-            true => Ok(()),
-            false => self.carry_out(change).doing(|| "changing the firewall"),
-        }
+        self.rules.change(removed, changed, added)
     }
 
-    /// Makes the whole table anew with what these resources come to, in one transaction: established connections do
-    /// not notice. The admin chain keeps what people wrote. Without any resource of the firewall the table goes,
-    /// unless people have rules in the admin chain.
+    /// Makes all rules anew with what these resources come to: established connections do not notice. What people wrote
+    /// into their chain stays. Without any resource of the firewall everything goes, unless people have rules there.
+    ///
+    /// What other back ends have of ours goes after that, once: with both standing, nothing is open that shall be shut,
+    /// and nothing shut that shall be open.
     ///
     /// # Errors
     /// As [`Firewall::change`].
     pub fn restore(&mut self, resources: &[&Resource]) -> Result<()> {
-        let wanted = resources.iter().any(|it| it.is_firewall());
-        let mut all: Vec<Element> = resources.iter().flat_map(|it| elements(it)).collect();
-        all.sort();
-        all.dedup();
-        self.make_anew(wanted, &all).doing(|| "restoring the firewall")
+        self.rules.restore(resources)?;
+        if !self.alone {
+            match self.clear_others().doing(|| "removing the rules of another back end of the firewall") {
+                Ok(()) => self.alone = true,
+                Err(error) => tracing::warn!(%error, "rules of before are left; trying again when rules are made anew"),
+            }
+        }
+        Ok(())
     }
 
-    /// Whether our table stands.
+    /// Whether our rules stand.
     ///
     /// # Errors
-    /// `Conflict` if another table has our name.
+    /// `Conflict` if somebody else's have our names.
     pub fn exists(&mut self) -> Result<bool> {
-        self.known = None;
-        Ok(self.look()?.standing)
+        self.rules.exists()
     }
 
-    fn carry_out(&mut self, mut change: Change) -> Result<()> {
-        let (mut remake, mut pruned) = (false, false);
-        for _ in 0..ATTEMPTS {
-            let known = self.look()?;
-            let mut batch = Batch::default();
-            let mut standing = true;
-            if change.no_base {
-                standing = known.standing && self.take_down(&mut batch)?;
-            } else {
-                if change.needs_base() && (!known.standing || remake || (change.base && self.base_drifts(known)?)) {
-                    transaction::make_base(&mut batch, self.instance);
-                }
-                if known.standing {
-                    transaction::remove(&mut batch, &change.gone);
-                }
-                transaction::add(&mut batch, &change.come);
-            }
-            let refusals = match self.transact(&mut batch, known, standing)? {
-                Outcome::Done => return Ok(()),
-                Outcome::Stale => {
-                    pruned = false;
-                    continue;
-                }
-                Outcome::Refused(refusals) => refusals,
-            };
-            let missing =
-                |what: fn(Subject) -> bool| refusals.iter().any(|it| it.errno == libc::ENOENT && what(it.subject));
-            let unknown = !pruned && missing(|it| matches!(it, Subject::Removed(_)));
-            let unmade = !remake && missing(|it| matches!(it, Subject::Added(_)));
-            if !unknown && !unmade {
-                return Err(first(&refusals));
-            }
-            if unknown {
-                pruned = true;
-                self.prune(&mut change.gone)?;
-            }
-            remake |= unmade;
+    /// What of these resources is not in the kernel as it should be; [`Firewall::restore`] mends it.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn verify(&mut self, resources: &[&Resource]) -> Result<Vec<Drift>> {
+        match &mut self.rules {
+            Rules::NfTables(rules) => rules.verify(resources),
+            Rules::IpTables(rules) => rules.verify(resources),
         }
-        Err(restless())
     }
 
-    fn make_anew(&mut self, wanted: bool, all: &[Element]) -> Result<()> {
-        let mut rebuild = false;
-        for _ in 0..ATTEMPTS {
-            let known = self.look()?;
-            let mut batch = Batch::default();
-            let mut standing = wanted;
-            match wanted {
-                true => {
-                    if rebuild {
-                        self.clear(&mut batch)?;
-                    }
-                    transaction::make_base(&mut batch, self.instance);
-                    Set::ALL.into_iter().for_each(|it| transaction::empty_set(&mut batch, it));
-                    transaction::add(&mut batch, all);
-                }
-                false if known.standing => standing = self.take_down(&mut batch)?,
-                false => {}
-            }
-            match self.transact(&mut batch, known, standing)? {
-                Outcome::Done => return Ok(()),
-                Outcome::Stale => {}
-                Outcome::Refused(refusals) => {
-                    // A chain or set of our name that is made in another way can't be changed, only replaced.
-                    let shape =
-                        |it: &Refusal| matches!(it.subject, Subject::Chain(_) | Subject::Set(_) | Subject::Rule(_));
-                    if rebuild || !known.standing || !refusals.iter().any(shape) {
-                        return Err(first(&refusals));
-                    }
-                    rebuild = true;
-                }
-            }
+    /// What our rules let through or shut beyond these resources, as text.
+    ///
+    /// # Errors
+    /// When the kernel can't be asked.
+    pub fn extra(&mut self, resources: &[&Resource]) -> Result<Vec<String>> {
+        match &mut self.rules {
+            Rules::NfTables(rules) => rules.extra(resources),
+            Rules::IpTables(rules) => rules.extra(resources),
         }
-        Err(restless())
     }
 
-    /// Takes the table away, unless people have rules in the admin chain: those are never ours to remove, so the table
-    /// stays for their sake, without an element. Whether it stays.
-    fn take_down(&mut self, batch: &mut Batch) -> Result<bool> {
-        let keeps = dump::rules(&mut self.socket)?.iter().any(|(chain, _)| chain == Chain::Admin.name());
-        match keeps {
-            true => Set::ALL.into_iter().for_each(|set| transaction::empty_set(batch, set)),
-            false => transaction::delete_table(batch),
+    /// Removes our rules from the back ends that are not at work.
+    fn clear_others(&self) -> Result<()> {
+        let at_work = match &self.rules {
+            Rules::NfTables(_) => None,
+            Rules::IpTables(rules) => Some(rules.variant()),
+        };
+        if at_work.is_some() {
+            clear(Rules::NfTables(nftables::Firewall::open(self.instance)?), "nftables")?;
         }
-        Ok(keeps)
-    }
-
-    /// Empties what is ours, and deletes the chains and sets that are made in another way than ours. People's own
-    /// rules may lead to the others; those stay.
-    fn clear(&mut self, batch: &mut Batch) -> Result<()> {
-        let (chains, sets) = (dump::chains(&mut self.socket)?, dump::sets(&mut self.socket)?);
-        for layout in CHAINS.iter().filter(|it| it.chain != Chain::Admin && chains.contains_key(it.chain.name())) {
-            transaction::flush_chain(batch, layout.chain.name());
-        }
-        for set in Set::ALL.into_iter().filter(|it| sets.contains_key(it.name())) {
-            transaction::empty_set(batch, set);
-        }
-        for set in Set::ALL.into_iter().filter(|it| sets.get(it.name()).is_some_and(|there| !is_set(*it, there))) {
-            transaction::delete_set(batch, set);
-        }
-        for layout in &CHAINS {
-            if chains.get(layout.chain.name()).is_some_and(|there| !is_chain(layout, there)) {
-                transaction::delete_chain(batch, layout.chain);
+        for variant in Variant::ALL.into_iter().filter(|it| Some(*it) != at_work) {
+            if !iptables::may_stand(variant)? {
+                continue;
+            }
+            match iptables::Firewall::open(self.instance, Some(variant)) {
+                Ok(rules) => clear(Rules::IpTables(rules), variant.name())?,
+                // Whoever has rules there brought programs of his own; we had none to make any.
+                Err(error) => tracing::debug!(%error, "{}: nothing there is taken for ours", variant.name()),
             }
         }
         Ok(())
     }
+}
 
-    /// Whether chains, rules or sets are not as they should be; looked up once as long as only we change anything.
-    fn base_drifts(&mut self, known: Known) -> Result<bool> {
-        if known.whole {
-            return Ok(false);
+impl Rules {
+    fn change(&mut self, removed: &[&Resource], changed: &[(&Resource, &Resource)], added: &[&Resource]) -> Result<()> {
+        match self {
+            Self::NfTables(rules) => rules.change(removed, changed, added),
+            Self::IpTables(rules) => rules.change(removed, changed, added),
         }
-        let drifts = !self.base_deviations()?.is_empty();
-        self.known = Some(Known { whole: !drifts, ..known });
-        Ok(drifts)
     }
 
-    /// Keeps only the elements that the kernel has.
-    fn prune(&mut self, elements: &mut Vec<Element>) -> Result<()> {
-        let mut kept = Vec::with_capacity(elements.len());
-        for run in elements.chunk_by(|one, next| one.set == next.set) {
-            if let Some(there) = dump::elements(&mut self.socket, run[0].set)? {
-                kept.extend(run.iter().filter(|it| there.contains_key(&dump::key(it))).cloned());
-            }
+    fn restore(&mut self, resources: &[&Resource]) -> Result<()> {
+        match self {
+            Self::NfTables(rules) => rules.restore(resources),
+            Self::IpTables(rules) => rules.restore(resources),
         }
-        *elements = kept;
-        Ok(())
     }
 
-    /// Sends a transaction. After it the table stands or not, as told; the generation is the next one.
-    fn transact(&mut self, batch: &mut Batch, known: Known, standing: bool) -> Result<Outcome> {
-        if batch.is_empty() {
-            return Ok(Outcome::Done);
+    fn exists(&mut self) -> Result<bool> {
+        match self {
+            Self::NfTables(rules) => rules.exists(),
+            Self::IpTables(rules) => rules.exists(),
         }
-        let outcome = self.socket.transact(batch, known.generation);
-        self.known = match outcome {
-            // The kernel leaves 0 out when it counts over.
-            Ok(Outcome::Done) => {
-                let whole = standing && known.standing && self.known.is_some_and(|it| it.whole);
-                Some(Known { generation: known.generation.checked_add(1).unwrap_or(1), standing, whole })
-            }
-            Ok(Outcome::Refused(_)) => Some(known),
-            Ok(Outcome::Stale) | Err(_) => None,
-        };
-        outcome
-    }
-
-    /// What we know; asked of the kernel if something has changed since.
-    fn look(&mut self) -> Result<Known> {
-        if let Some(known) = self.known {
-            return Ok(known);
-        }
-        // The generation first: what changes after it makes the transaction stale.
-        let generation = dump::generation(&mut self.socket)?;
-        let standing = match dump::standing(&mut self.socket, self.instance)? {
-            Standing::Absent => false,
-            Standing::Ours { .. } => true,
-            Standing::Strangers { comment } => return Err(Standing::conflict(comment.as_deref())),
-        };
-        Ok(*self.known.insert(Known { generation, standing, whole: false }))
     }
 }
 
-fn first(refusals: &[Refusal]) -> Error {
-    refusals.first().map_or_else(|| Error::internal("the kernel refused, and does not say what"), sentence)
+/// Removes all that is ours there. Somebody else's is left alone, and what the kernel lacks holds nothing.
+fn clear(mut rules: Rules, name: &str) -> Result<()> {
+    match rules.exists() {
+        Ok(false) => Ok(()),
+        Ok(true) => {
+            rules.restore(&[])?;
+            match rules.exists()? {
+                true => tracing::warn!("{name}: people's own rules in the chain that is theirs are kept, and work on"),
+                false => tracing::info!("{name}: our rules of before are removed"),
+            }
+            Ok(())
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::Conflict | ErrorKind::Unsupported) => {
+            tracing::debug!(%error, "{name}: nothing there is ours");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
 }
 
-fn restless() -> Error {
-    Error::unavailable("others change nf_tables faster than we can; see who by: nft monitor")
+/// These resources as a script for `nft -f`: what networks share first, if [`Resource::FirewallBase`] is among them,
+/// then one line an element, in the order of the resources.
+///
+/// The text leaves out the mark by which we know our table, so a table made from it by hand is not taken for ours.
+pub fn render(resources: &[&Resource]) -> String {
+    nftables::render(resources)
+}
+
+/// These resources as the commands that a person would type for a back end to get the same.
+pub fn commands(backend: Backend, resources: &[&Resource]) -> String {
+    match backend {
+        Backend::NfTables => format!("nft -f - <<'END'\n{}\nEND\n", nftables::render(resources).trim_end()),
+        Backend::IpTables(_) => iptables::commands(resources),
+    }
 }

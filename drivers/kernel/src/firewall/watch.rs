@@ -1,7 +1,8 @@
-//! News when somebody else changes our table.
+//! News when somebody else changes our rules.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 
 use netlink_sys::constants::NETLINK_NETFILTER;
 use netlink_sys::{Socket as Netlink, SocketAddr};
@@ -10,22 +11,38 @@ use tokio::io::unix::AsyncFd;
 use trestle_core::error::{Doing, Error, Result};
 use trestle_core::kernel::Disturbance;
 
-use super::Firewall;
-use super::message::{Message, messages};
-use super::refusal::told;
-use super::ruleset::TABLE;
-use super::socket::borrowed;
+use super::generations::Generations;
+use super::iptables;
+use super::nftables::TABLE;
+use super::nftables::message::{Message, messages};
+use super::nftables::refusal::told;
+use super::nftables::socket::borrowed;
 use super::uapi::*;
+use super::{Firewall, Rules};
 
-/// Tells when our table, or something in it, was changed by another than the [`Firewall`] that it was made from.
+/// Tells when our rules were changed by another than the [`Firewall`] that it was made from. Changes of iptables' legacy
+/// rules are told by nobody.
 ///
 /// It never blocks. In a tokio task, make it [`News`]; on a thread, poll its descriptor for reading and then call
 /// [`Watch::news`] until there is none.
 pub struct Watch {
     netlink: Netlink,
-    own_port: u32,
+    ours: Ours,
     touched: bool,
     buffer: Vec<u8>,
+}
+
+/// Which rules are ours, and how our own changes are told from others'.
+enum Ours {
+    /// Our own table, which this socket changes.
+    Table {
+        /// The socket's port.
+        port: u32,
+    },
+    /// Chains among those of iptables. Its programs change them, and these are the generations that they made for us.
+    Chains(Arc<Generations>),
+    /// They are not in nf_tables.
+    Elsewhere,
 }
 
 /// Watches for others' changes of the table of this firewall, in the network namespace of this thread, which is to be
@@ -34,19 +51,27 @@ pub struct Watch {
 /// # Errors
 /// When the kernel gives no such socket.
 pub fn watch(firewall: &Firewall) -> Result<Watch> {
-    let own_port = firewall.socket.port();
-    Ok(Watch { netlink: listen(own_port)?, own_port, touched: false, buffer: vec![0; 1 << 16] })
+    let ours = match &firewall.rules {
+        Rules::NfTables(rules) => Ours::Table { port: rules.netfilter().port() },
+        Rules::IpTables(rules) if rules.are_in_nftables() => Ours::Chains(rules.generations()),
+        Rules::IpTables(_) => Ours::Elsewhere,
+    };
+    Ok(Watch { netlink: listen(&ours)?, ours, touched: false, buffer: vec![0; 1 << 16] })
 }
 
-fn listen(own_port: u32) -> Result<Netlink> {
+fn listen(ours: &Ours) -> Result<Netlink> {
     let opened = || -> io::Result<Netlink> {
         let mut netlink = Netlink::new(NETLINK_NETFILTER)?;
         netlink.set_non_blocking(true)?;
         netlink.bind(&SocketAddr::new(0, 0))?;
         // Before it joins: a change of ours tells as many messages as it has elements, and none shall overrun us.
-        leave_out(&netlink, own_port)?;
+        if let Ours::Table { port } = ours {
+            leave_out(&netlink, *port)?;
+        }
         enlarge(&netlink);
-        netlink.add_membership(NFNLGRP_NFTABLES)?;
+        if !matches!(ours, Ours::Elsewhere) {
+            netlink.add_membership(NFNLGRP_NFTABLES)?;
+        }
         Ok(netlink)
     };
     opened().map_err(|error| Error::internal(told(&error))).doing(|| "listening for changes of nf_tables")
@@ -58,7 +83,7 @@ impl Watch {
     /// # Errors
     /// As [`watch`].
     pub fn reopen(&mut self) -> Result<()> {
-        self.netlink = listen(self.own_port)?;
+        self.netlink = listen(&self.ours)?;
         self.touched = false;
         Ok(())
     }
@@ -86,9 +111,10 @@ impl Watch {
             for message in messages(&self.buffer[..length]) {
                 match message.nftables() {
                     Some(NFT_MSG_NEWGEN) if std::mem::take(&mut self.touched) => {
-                        found = Some(Disturbance::Firewall { by: doer(&message) });
+                        let by = doer(&message);
+                        found = (!self.ours.made(&message)).then_some(Disturbance::Firewall { by }).or(found);
                     }
-                    Some(_) => self.touched |= is_about_us(&message),
+                    Some(_) => self.touched |= self.ours.are_in(&message),
                     None => {}
                 }
             }
@@ -142,11 +168,38 @@ impl AsRawFd for Watch {
     }
 }
 
-fn is_about_us(message: &Message<'_>) -> bool {
-    // The first attribute of every message of nf_tables but a generation's is the name of the table.
-    message.nftables() != Some(NFT_MSG_NEWGEN)
-        && message.family() == NFPROTO_INET
-        && message.attributes().get(NFTA_TABLE_NAME).is_some_and(|it| it.text() == TABLE)
+impl Ours {
+    /// Whether something of ours is changed by this, or may be.
+    fn are_in(&self, message: &Message<'_>) -> bool {
+        // The first attribute of every message of nf_tables but a generation's is the name of the table.
+        let table = || message.attributes().get(NFTA_TABLE_NAME).map(|it| it.text()).unwrap_or_default();
+        match self {
+            Self::Elsewhere => false,
+            _ if message.nftables() == Some(NFT_MSG_NEWGEN) => false,
+            Self::Table { .. } => message.family() == NFPROTO_INET && table() == TABLE,
+            Self::Chains(_) => {
+                let name = |kind| message.attributes().get(kind).map(|it| it.text()).unwrap_or_default();
+                let change = match message.nftables() {
+                    Some(NFT_MSG_DELTABLE) => iptables::Touched::Table,
+                    Some(NFT_MSG_NEWCHAIN) => iptables::Touched::Made(name(NFTA_CHAIN_NAME)),
+                    Some(NFT_MSG_DELCHAIN) => iptables::Touched::Removed(name(NFTA_CHAIN_NAME)),
+                    Some(NFT_MSG_NEWRULE) => iptables::Touched::Made(name(NFTA_RULE_CHAIN)),
+                    Some(NFT_MSG_DELRULE) => iptables::Touched::Removed(name(NFTA_RULE_CHAIN)),
+                    _ => return false,
+                };
+                matches!(message.family(), NFPROTO_IPV4 | NFPROTO_IPV6) && change.concerns_us(&table())
+            }
+        }
+    }
+
+    /// Whether the change that ends with this was ours.
+    fn made(&self, end: &Message<'_>) -> bool {
+        let generation = end.attributes().get(NFTA_GEN_ID).map(|it| it.number());
+        match self {
+            Self::Chains(generations) => generation.is_some_and(|it| generations.have(it)),
+            Self::Table { .. } | Self::Elsewhere => false,
+        }
+    }
 }
 
 fn doer(message: &Message<'_>) -> Option<String> {

@@ -27,6 +27,8 @@ impl Host {
             for key in ["iptables", "ip6tables"] {
                 write_sysctl(&format!("net/bridge/bridge-nf-call-{key}"), "0");
             }
+            // Whoever forwards asks neighbours by his link-local address, which is to be of use at once.
+            write_sysctl("net/ipv6/conf/default/accept_dad", "0");
             File::open("/proc/thread-self/ns/net").unwrap()
         });
         Self(made.join().unwrap())
@@ -55,6 +57,27 @@ impl Host {
     /// Runs `ip` in the namespace, its words split at blanks.
     pub fn ip(&self, words: &str) {
         self.run(|| run("ip", &words.split_whitespace().collect::<Vec<_>>()));
+    }
+}
+
+/// Waits until this thread's namespace can be asked for the Ethernet addresses of all its IPv6 addresses: the kernel
+/// listens for such questions (RFC 4861, section 7.2) when a work queue gets to it.
+pub fn listens() {
+    let read = |file: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default();
+    let addresses = read("if_inet6");
+    let words = addresses.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let wanted: Vec<(&str, String)> = words
+        .map(|words| (words[words.len() - 1], format!("ff0200000000000000000001ff{}", &words[0][26..])))
+        .filter(|(link, _)| *link != "lo")
+        .collect();
+    let listens = |groups: &str, link: &str, group: &str| {
+        groups.lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.get(1) == Some(&link) && words.get(2) == Some(&group)
+        })
+    };
+    while !wanted.iter().all(|(link, group)| listens(&read("igmp6"), link, group)) {
+        thread::yield_now();
     }
 }
 

@@ -12,6 +12,7 @@ use trestle_core::name::IfName;
 use trestle_core::resource::{
     Address, Announcements, Bridge, Loopback, MAIN_TABLE, Namespace, Netns, Owner, Peer, Resource, Route, Veth,
 };
+use trestle_kernel::firewall::Backend;
 use trestle_kernel::mark::Instance;
 use trestle_kernel::{LinuxKernel, Options};
 
@@ -51,9 +52,14 @@ pub(crate) fn kernel() -> LinuxKernel {
 }
 
 pub(crate) fn open(description: &str) -> trestle_core::Result<LinuxKernel> {
+    open_with(Backend::NfTables, description)
+}
+
+pub(crate) fn open_with(firewall: Backend, description: &str) -> trestle_core::Result<LinuxKernel> {
     LinuxKernel::open(Options {
         instance: Instance::new(INSTANCE),
         netns_folder: "/run/trestle/netns".into(),
+        firewall,
         description: description.into(),
     })
 }

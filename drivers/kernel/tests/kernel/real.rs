@@ -8,7 +8,7 @@ use trestle_core::resource::{MAIN_TABLE, Namespace, Resource};
 use trestle_kernel::LinuxKernel;
 
 use crate::contract::{Stage, contract};
-use crate::host::{inside, ip, kernel, netns, on_a_host, try_ip};
+use crate::host::{inside, ip, kernel, netns, on_a_host, open_with, try_ip};
 
 struct RealStage(LinuxKernel);
 
@@ -77,4 +77,12 @@ fn within(namespace: &Namespace, command: &str) {
 #[test]
 fn linux_keeps_the_contract_of_a_kernel_layer() {
     on_a_host(async || contract(&RealStage(kernel())).await);
+}
+
+#[test]
+fn linux_keeps_the_contract_with_iptables_too() {
+    for backend in ["iptables-nft", "iptables-legacy"] {
+        let kernel = move || open_with(backend.parse().unwrap(), "/var/lib/trestle").unwrap();
+        on_a_host(async move || contract(&RealStage(kernel())).await);
+    }
 }

@@ -6,7 +6,7 @@ use super::statement::{Chain, Family, Field, Literal, Rule, Statement, Verdict};
 use super::uapi::{NF_INET_FORWARD, NF_INET_LOCAL_IN, NF_INET_LOCAL_OUT, NF_INET_POST_ROUTING, NF_INET_PRE_ROUTING};
 
 /// The name of our table; its family is `inet`.
-pub(super) const TABLE: &str = "trestle";
+pub(in crate::firewall) const TABLE: &str = "trestle";
 
 /// Where a base chain sits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

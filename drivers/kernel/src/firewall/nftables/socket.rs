@@ -19,7 +19,7 @@ use super::refusal::{Refusal, sentence, told};
 use super::uapi::*;
 
 /// A netlink socket of the netfilter family, in the network namespace of the thread that opened it.
-pub(super) struct Socket {
+pub(in crate::firewall) struct Socket {
     netlink: Netlink,
     port: u32,
     sequence: u32,
@@ -29,7 +29,7 @@ pub(super) struct Socket {
 
 /// What became of a transaction.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(in crate::firewall) enum Outcome {
     /// It is done, whole.
     Done,
     /// Nothing is done: the rules were changed by somebody since the generation that it was bound to.
@@ -40,7 +40,7 @@ pub(super) enum Outcome {
 
 impl Socket {
     /// Opens one.
-    pub(super) fn open() -> Result<Self> {
+    pub(in crate::firewall) fn open() -> Result<Self> {
         let opened = || -> io::Result<(Netlink, u32)> {
             let mut netlink = Netlink::new(NETLINK_NETFILTER)?;
             let port = netlink.bind_auto()?.port_number();
@@ -63,12 +63,12 @@ impl Socket {
     }
 
     /// The number by which the kernel knows this socket.
-    pub(super) fn port(&self) -> u32 {
+    pub(in crate::firewall) fn port(&self) -> u32 {
         self.port
     }
 
     /// Sends a transaction, bound to a generation of the rules.
-    pub(super) fn transact(&mut self, batch: &mut Batch, generation: u32) -> Result<Outcome> {
+    pub(in crate::firewall) fn transact(&mut self, batch: &mut Batch, generation: u32) -> Result<Outcome> {
         let first = self.next_sequence();
         let (bytes, last) = batch.seal(generation, first);
         self.sequence = last;
@@ -103,7 +103,7 @@ impl Socket {
     }
 
     /// Asks one question and hands every message of the answer to `each`; false if there is no such thing.
-    pub(super) fn ask(
+    pub(in crate::firewall) fn ask(
         &mut self,
         kind: u16,
         flags: u16,
@@ -139,7 +139,7 @@ impl Socket {
     }
 
     /// Tells the connection tracker several things at once, each on its own; errors in `passable` are none.
-    pub(super) fn tell(&mut self, bytes: &[u8], passable: &[i32]) -> Result<()> {
+    pub(in crate::firewall) fn tell(&mut self, bytes: &[u8], passable: &[i32]) -> Result<()> {
         send(&self.netlink, bytes)?;
         let mut refused = None;
         while let Some(length) = receive(&self.netlink, &mut self.answer, libc::MSG_DONTWAIT)? {
@@ -153,7 +153,7 @@ impl Socket {
     }
 
     /// Everything of a kind, once more from the start if it changed while it was being read; nothing where there is no such thing.
-    pub(super) fn dump<T>(
+    pub(in crate::firewall) fn dump<T>(
         &mut self,
         kind: u16,
         family: u8,
@@ -175,7 +175,7 @@ impl Socket {
 
 /// How often something is tried again because somebody else changed the rules in between. Each attempt takes
 /// microseconds, so this many in a row mean that a program runs wild.
-pub(super) const ATTEMPTS: usize = 1000;
+pub(in crate::firewall) const ATTEMPTS: usize = 1000;
 
 const ANSWERS: usize = 4 << 20;
 const TORN: &str = "the rules were changed while they were being read";
@@ -191,7 +191,7 @@ impl AsFd for Socket {
 }
 
 /// The descriptor of a netlink socket, borrowed.
-pub(super) fn borrowed(netlink: &Netlink) -> BorrowedFd<'_> {
+pub(in crate::firewall) fn borrowed(netlink: &Netlink) -> BorrowedFd<'_> {
     // SAFETY: the socket owns the descriptor, and the borrow lives no longer than the reference to the socket.
     unsafe { BorrowedFd::borrow_raw(netlink.as_raw_fd()) }
 }

@@ -22,7 +22,7 @@ impl Firewall {
     ///
     /// # Errors
     /// When the kernel can't be asked.
-    pub fn verify(&mut self, resources: &[&Resource]) -> Result<Vec<Drift>> {
+    pub(in crate::firewall) fn verify(&mut self, resources: &[&Resource]) -> Result<Vec<Drift>> {
         let ours: Vec<&Resource> = resources.iter().copied().filter(|it| it.is_firewall()).collect();
         match ours.is_empty() {
             true => Ok(Vec::new()),
@@ -34,7 +34,7 @@ impl Firewall {
     ///
     /// # Errors
     /// When the kernel can't be asked.
-    pub fn extra(&mut self, resources: &[&Resource]) -> Result<Vec<String>> {
+    pub(in crate::firewall) fn extra(&mut self, resources: &[&Resource]) -> Result<Vec<String>> {
         let mut present = self.present(Set::ALL).doing(|| "looking for what is left in the firewall")?;
         for element in resources.iter().flat_map(|it| elements(it)) {
             if let Some(there) = present.get_mut(&element.set) {

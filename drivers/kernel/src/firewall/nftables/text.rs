@@ -12,7 +12,7 @@ use super::set::{Definition, Holds, Set, Type};
 /// an element, in the order of the resources.
 ///
 /// The text leaves out the mark by which we know our table, so a table made from it by hand is not taken for ours.
-pub fn render(resources: &[&Resource]) -> String {
+pub(in crate::firewall) fn render(resources: &[&Resource]) -> String {
     let mut text = String::new();
     if resources.iter().any(|resource| **resource == Resource::FirewallBase) {
         text.push_str(&table());

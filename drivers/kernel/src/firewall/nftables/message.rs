@@ -4,11 +4,11 @@ use super::attribute::{Attributes, Reader, read};
 use super::uapi::*;
 
 /// A netlink header (linux/netlink.h) and netfilter's own behind it (linux/netfilter/nfnetlink.h).
-pub(super) const HEADERS: usize = 16 + 4;
+pub(in crate::firewall) const HEADERS: usize = 16 + 4;
 
 /// What a message of a batch is about, for the text of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(in crate::firewall) enum Subject {
     /// The transaction itself, or a question about nf_tables.
     Transaction,
     /// The connection tracker.
@@ -28,7 +28,7 @@ pub(super) enum Subject {
 }
 
 /// Messages that the kernel takes all together or not at all.
-pub(super) struct Batch {
+pub(in crate::firewall) struct Batch {
     bytes: Vec<u8>,
     messages: Vec<(usize, Subject)>,
 }
@@ -43,19 +43,25 @@ impl Default for Batch {
 
 impl Batch {
     /// Adds a message about our family, `inet`.
-    pub(super) fn message(&mut self, kind: u8, flags: u16, subject: Subject, fill: impl FnOnce(&mut Attributes<'_>)) {
+    pub(in crate::firewall) fn message(
+        &mut self,
+        kind: u8,
+        flags: u16,
+        subject: Subject,
+        fill: impl FnOnce(&mut Attributes<'_>),
+    ) {
         self.messages.push((self.bytes.len(), subject));
         write(&mut self.bytes, nftables(kind), NLM_F_REQUEST | flags, NFPROTO_INET, 0, fill);
     }
 
     /// Whether there is nothing to be done.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::firewall) fn is_empty(&self) -> bool {
         self.messages.len() == 1
     }
 
     /// Closes the batch: bound to a generation of the rules, numbered from `sequence`, its last message to be
     /// acknowledged (what is refused is told unasked). Answers with the bytes and the number of the last message.
-    pub(super) fn seal(&mut self, generation: u32, sequence: u32) -> (&[u8], u32) {
+    pub(in crate::firewall) fn seal(&mut self, generation: u32, sequence: u32) -> (&[u8], u32) {
         let first_value = HEADERS + 4;
         self.bytes[first_value..first_value + 4].copy_from_slice(&generation.to_be_bytes());
         for (number, (start, _)) in (sequence..).zip(&self.messages) {
@@ -73,7 +79,7 @@ impl Batch {
     }
 
     /// The message at a place, counted from the beginning of the batch, with what it is about.
-    pub(super) fn find(&self, place: usize) -> Option<(Subject, &[u8])> {
+    pub(in crate::firewall) fn find(&self, place: usize) -> Option<(Subject, &[u8])> {
         let (start, subject) = *self.messages.get(place)?;
         let end = self.messages.get(place + 1).map_or(self.bytes.len(), |(next, _)| *next);
         Some((subject, &self.bytes[start..end]))
@@ -86,17 +92,17 @@ impl Batch {
 }
 
 /// The type of an nf_tables message.
-pub(super) fn nftables(kind: u8) -> u16 {
+pub(in crate::firewall) fn nftables(kind: u8) -> u16 {
     NFNL_SUBSYS_NFTABLES << 8 | u16::from(kind)
 }
 
 /// The type of a connection tracking message.
-pub(super) fn conntrack(kind: u8) -> u16 {
+pub(in crate::firewall) fn conntrack(kind: u8) -> u16 {
     NFNL_SUBSYS_CTNETLINK << 8 | u16::from(kind)
 }
 
 /// Writes one message at the end of a buffer; its sequence number is left 0.
-pub(super) fn write(
+pub(in crate::firewall) fn write(
     buffer: &mut Vec<u8>,
     kind: u16,
     flags: u16,
@@ -118,7 +124,7 @@ pub(super) fn write(
 
 /// A message from the kernel.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Message<'a> {
+pub(in crate::firewall) struct Message<'a> {
     /// The subsystem and the message, or one of netlink's own.
     pub kind: u16,
     /// Netlink's flags.
@@ -131,23 +137,23 @@ pub(super) struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// The message of nf_tables that it is, if it is one.
-    pub(super) fn nftables(&self) -> Option<u8> {
+    pub(in crate::firewall) fn nftables(&self) -> Option<u8> {
         (self.kind >> 8 == NFNL_SUBSYS_NFTABLES).then_some((self.kind & 0xff) as u8)
     }
 
     /// The family in netfilter's header.
-    pub(super) fn family(&self) -> u8 {
+    pub(in crate::firewall) fn family(&self) -> u8 {
         self.payload.first().copied().unwrap_or_default()
     }
 
     /// The attributes behind netfilter's header.
-    pub(super) fn attributes(&self) -> Reader<'a> {
+    pub(in crate::firewall) fn attributes(&self) -> Reader<'a> {
         read(self.payload.get(4..).unwrap_or_default())
     }
 }
 
 /// Reads the messages of one datagram.
-pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub(in crate::firewall) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let four = |at: usize| Some(u32::from_ne_bytes(datagram.get(at..at + 4)?.try_into().ok()?));
         let two = |at: usize| Some(u16::from_ne_bytes(datagram.get(at..at + 2)?.try_into().ok()?));

@@ -13,7 +13,7 @@ use super::uapi::{NFTA_DATA_VALUE, NFTA_EXPR_NAME, NFTA_SET_ELEM_KEY, NFTA_SET_E
 
 /// One message that the kernel refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(in crate::firewall) struct Refusal {
     /// Why: an error number.
     pub errno: i32,
     /// What it was about.
@@ -26,13 +26,13 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// One of which only this is known.
-    pub(super) fn new(errno: i32, subject: Subject) -> Self {
+    pub(in crate::firewall) fn new(errno: i32, subject: Subject) -> Self {
         Self { errno, subject, words: None, at: None }
     }
 }
 
 /// An error of the system in its own words, without the number that Rust adds.
-pub(super) fn told(error: &io::Error) -> String {
+pub(in crate::firewall) fn told(error: &io::Error) -> String {
     let text = error.to_string();
     match text.split_once(" (os error") {
         Some((words, _)) => words.to_lowercase(),
@@ -41,7 +41,7 @@ pub(super) fn told(error: &io::Error) -> String {
 }
 
 /// What a refusal means to a person.
-pub(super) fn sentence(refusal: &Refusal) -> Error {
+pub(in crate::firewall) fn sentence(refusal: &Refusal) -> Error {
     let kernels = match &refusal.words {
         Some(words) => words.clone(),
         None => told(&io::Error::from_raw_os_error(refusal.errno)),

@@ -44,7 +44,7 @@ impl Standing {
 }
 
 /// The generation of all rules of this network namespace: another number after every change of anybody.
-pub(super) fn generation(socket: &mut Socket) -> Result<u32> {
+pub(in crate::firewall) fn generation(socket: &mut Socket) -> Result<u32> {
     let mut found = None;
     let kind = nftables(NFT_MSG_GETGEN);
     socket.ask(kind, 0, NFPROTO_UNSPEC, |_| {}, |it| found = it.attributes().get(NFTA_GEN_ID).map(|it| it.number()))?;

@@ -3,36 +3,36 @@
 use super::uapi::{NLA_F_NESTED, NLA_TYPE_MASK};
 
 /// The longest attribute, header included: its length is a 16-bit number.
-pub(super) const LONGEST: usize = u16::MAX as usize;
+pub(in crate::firewall) const LONGEST: usize = u16::MAX as usize;
 
 const HEADER: usize = 4;
 
 /// Writes attributes at the end of a buffer.
-pub(super) struct Attributes<'a>(&'a mut Vec<u8>);
+pub(in crate::firewall) struct Attributes<'a>(&'a mut Vec<u8>);
 
 impl<'a> Attributes<'a> {
     /// Goes on behind what the buffer holds.
-    pub(super) fn new(buffer: &'a mut Vec<u8>) -> Self {
+    pub(in crate::firewall) fn new(buffer: &'a mut Vec<u8>) -> Self {
         Self(buffer)
     }
 
     /// One with these bytes as its value.
-    pub(super) fn bytes(&mut self, kind: u16, value: &[u8]) {
+    pub(in crate::firewall) fn bytes(&mut self, kind: u16, value: &[u8]) {
         self.parts(kind, &[value]);
     }
 
     /// One with a text, closed by a NUL as the kernel wants it.
-    pub(super) fn text(&mut self, kind: u16, value: &str) {
+    pub(in crate::firewall) fn text(&mut self, kind: u16, value: &str) {
         self.parts(kind, &[value.as_bytes(), &[0]]);
     }
 
     /// One with a number, in nf_tables always the big end first.
-    pub(super) fn number(&mut self, kind: u16, value: u32) {
+    pub(in crate::firewall) fn number(&mut self, kind: u16, value: u32) {
         self.parts(kind, &[&value.to_be_bytes()]);
     }
 
     /// One that holds others. What goes in has to stay below [`LONGEST`].
-    pub(super) fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Attributes<'_>)) {
+    pub(in crate::firewall) fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Attributes<'_>)) {
         let start = self.0.len();
         self.header(kind | NLA_F_NESTED, HEADER);
         fill(&mut Attributes(self.0));
@@ -58,7 +58,7 @@ impl<'a> Attributes<'a> {
 
 /// An attribute as it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Attribute<'a> {
+pub(in crate::firewall) struct Attribute<'a> {
     /// Which one it is, without the flags.
     pub kind: u16,
     /// Whether its writer marked it as holding others. The kernel does not always.
@@ -69,34 +69,34 @@ pub(super) struct Attribute<'a> {
 
 impl<'a> Attribute<'a> {
     /// The attributes in it.
-    pub(super) fn inside(&self) -> Reader<'a> {
+    pub(in crate::firewall) fn inside(&self) -> Reader<'a> {
         read(self.value)
     }
 
     /// Its text, up to the NUL.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::firewall) fn text(&self) -> String {
         let end = self.value.iter().position(|byte| *byte == 0).unwrap_or(self.value.len());
         String::from_utf8_lossy(&self.value[..end]).into_owned()
     }
 
     /// Its number; 0 where it is no number of 32 bits.
-    pub(super) fn number(&self) -> u32 {
+    pub(in crate::firewall) fn number(&self) -> u32 {
         self.value.try_into().map(u32::from_be_bytes).unwrap_or_default()
     }
 }
 
 /// Reads attributes; ends at the end or where the bytes make no sense.
 #[derive(Clone)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(in crate::firewall) struct Reader<'a>(&'a [u8]);
 
 /// Reads the attributes in these bytes.
-pub(super) fn read(bytes: &[u8]) -> Reader<'_> {
+pub(in crate::firewall) fn read(bytes: &[u8]) -> Reader<'_> {
     Reader(bytes)
 }
 
 impl<'a> Reader<'a> {
     /// The first attribute of a kind.
-    pub(super) fn get(&self, kind: u16) -> Option<Attribute<'a>> {
+    pub(in crate::firewall) fn get(&self, kind: u16) -> Option<Attribute<'a>> {
         self.clone().find(|attribute| attribute.kind == kind)
     }
 }
@@ -115,7 +115,7 @@ impl<'a> Iterator for Reader<'a> {
 
 /// Whether the kernel's bytes say what ours say. It may say more (counters, defaults, what newer kernels add), but
 /// where we list things of one kind it lists as many. It may leave out a number that is 0.
-pub(super) fn agree(ours: &[u8], kernels: &[u8]) -> bool {
+pub(in crate::firewall) fn agree(ours: &[u8], kernels: &[u8]) -> bool {
     let mut met: Vec<(u16, usize)> = Vec::new();
     for attribute in read(ours) {
         let nth = match met.iter_mut().find(|(kind, _)| *kind == attribute.kind) {
