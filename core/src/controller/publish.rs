@@ -104,7 +104,8 @@ impl Inner {
         let (before, after) = (sandbox.state.footprint(), self.sandbox_with(&sandbox, &network, endpoint, &next));
         let (from, to) = (together(&before, &now.plans), together(&after, &next.plans));
         let changing = EndpointState::Changing { from: Box::new(now.clone()), to: Box::new(next.clone()) };
-        let changing = Endpoint { state: changing, ..endpoint.clone() };
+        // A change that a death interrupts is finished, so what is wanted changes with it.
+        let changing = Endpoint { state: changing, wanted: wanted.to_vec(), ..endpoint.clone() };
         self.commit_both(&changing, &sandbox, SandboxState::Changing { from: before.clone(), to: after.clone() })
             .await?;
         let changed = match self.surroundings.kernel.replace(&from, &to).await {

@@ -8,6 +8,7 @@ use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
 use trestle_core::error::Result;
 use trestle_core::fake::Blow;
 use trestle_core::kernel::{Deviation, Kernel};
+use trestle_core::port::PortRequest;
 use trestle_core::resource::{Netns, Resource};
 
 use crate::host::{Host, attached_twice, dual_stack, furnished, on};
@@ -36,6 +37,12 @@ where
             for endpoint in next.endpoints() {
                 let state = endpoint.state.name();
                 assert!(["reserved", "attached"].contains(&state), "{state}: {place}");
+                if let Some(attachment) = endpoint.state.attachment() {
+                    let (wanted, published) = (&endpoint.wanted, &attachment.ports);
+                    let is_published = |it: &PortRequest| published.iter().any(|port| it.covers(port));
+                    let all = wanted.len() == published.len() && wanted.iter().all(is_published);
+                    assert!(all, "{wanted:?} is wanted, {published:?} is published: {place}");
+                }
             }
             let twice = next.sandbox("twice").map(|sandbox| next.endpoints_in(sandbox.id).len());
             assert!(twice.as_ref().map_or(true, |count| *count == 2), "made by half: {twice:?}: {place}");
@@ -121,6 +128,15 @@ async fn a_death_while_publishing_loses_nothing() {
     die_at_each_step(
         |it| async move { it.connect("box", on("front", &["8080:80"])).await.map(drop) },
         |it| async move { it.publish("box", vec!["9090:90".parse()?]).await.map(drop) },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_death_while_unpublishing_loses_nothing() {
+    die_at_each_step(
+        |it| async move { it.connect("box", on("front", &["8080:80", "9090:90"])).await.map(drop) },
+        |it| async move { it.unpublish("box", vec!["9090:90".parse()?]).await.map(drop) },
     )
     .await;
 }
