@@ -14,7 +14,7 @@ use tokio::sync::{RwLock, watch};
 use tracing::level_filters::LevelFilter;
 
 use trestle_core::controller::Controller;
-use trestle_core::{Doing, Error, Result};
+use trestle_core::{Doing, Error, Result, failpoint};
 
 use crate::api::app::{About, App};
 use crate::api::model::system::Version;
@@ -24,6 +24,14 @@ use crate::{api, assemble, roots, serve, tls};
 
 /// Runs the daemon until it is told to stop.
 pub fn main(flags: Flags) -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    {
+        if flags.list_failpoints {
+            crate::failpoint::list();
+            return ExitCode::SUCCESS;
+        }
+        crate::failpoint::obey();
+    }
     let validate = flags.validate;
     let settings = match Settings::load(flags).and_then(check_parts) {
         Ok(settings) => settings,
@@ -71,11 +79,14 @@ async fn run(settings: Settings) -> Result<()> {
     let mut signals = Signals::new()?;
     roots::make(&settings, serve::socket_group(settings.group.as_deref())?)?;
     let pidfile = Pidfile::claim(&settings.pidfile)?;
+    failpoint!("daemon.pidfile-claimed");
     let tls = settings.tls.as_ref().map(tls::server).transpose()?;
     // Sockets first: who calls while the kernel is put in order waits, and another daemon's socket stops us before it.
     let listeners = serve::bind(&settings, tls)?;
     let hosts: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    failpoint!("daemon.sockets-bound");
     let controller = assemble::controller(&settings).await?;
+    failpoint!("daemon.controller-opened");
 
     let (stop, stopping) = watch::channel(false);
     let app = app(&settings, controller.clone(), stopping.clone());

@@ -50,6 +50,11 @@ impl Process {
         self.child.wait().expect("a process of ours can be waited for");
     }
 
+    /// Waits until it has ended of itself.
+    pub fn wait(mut self) -> ExitStatus {
+        self.child.wait().expect("a process of ours can be waited for")
+    }
+
     /// Asks it to end (`SIGTERM`), and waits until it has.
     pub fn stop(mut self) -> ExitStatus {
         let pid = Pid::from_child(&self.child);

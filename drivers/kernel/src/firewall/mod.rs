@@ -33,6 +33,7 @@ mod verification;
 mod watch;
 
 use trestle_core::error::{Doing, Error, Result};
+use trestle_core::failpoint;
 use trestle_core::resource::Resource;
 
 use self::change::Change;
@@ -255,6 +256,7 @@ impl Firewall {
             return Ok(Outcome::Done);
         }
         let outcome = self.socket.transact(batch, known.generation);
+        failpoint!("kernel.firewall-changed");
         self.known = match outcome {
             // The kernel leaves 0 out when it counts over.
             Ok(Outcome::Done) => {
