@@ -20,7 +20,7 @@ use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRe
 use crate::front::{Front, Place, Result};
 use crate::host::Host;
 use crate::landscape::Container;
-use crate::process::Process;
+use crate::process::{Dying, Process};
 
 /// The exit code of `trestle verify` when something is not as it should be.
 const AMISS: i32 = 6;
@@ -94,7 +94,7 @@ impl Daemon {
         String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 
-    /// Starts one more on the same host, with roots of its own, which is expected to be refused; what it printed.
+    /// Starts one more on the same host, with roots of its own; where it is refused, what it printed.
     pub fn start_rival(&self, roots: &Path) -> std::result::Result<Process, String> {
         launch(&self.host, &roots.join("data"), &roots.join("run"), "rival")
     }
@@ -106,6 +106,17 @@ impl Daemon {
     /// Ends it as a power cut would.
     pub fn kill(&self) {
         self.process().take().expect("it runs").kill();
+    }
+
+    /// Kills it, and keeps it from going.
+    pub fn kill_slowly(&self) -> Dying {
+        self.process().take().expect("it runs").kill_slowly()
+    }
+
+    /// Whether the one of that name (`trestled`, or `rival`) has printed so.
+    pub fn has_said(&self, name: &str, words: &str) -> bool {
+        let log = self.host.folder().join(format!("{name}.log"));
+        fs::read_to_string(log).is_ok_and(|text| text.contains(words))
     }
 
     /// Asks it to end, and waits until it has.

@@ -8,12 +8,14 @@
 //! | the messages themselves | `netlink` |
 //! | a plan as the lines that a person would type | [`script`] |
 //! | how ours is told from others' | [`mark`] |
+//! | whether whoever is in the way lives | [`dying`] |
 //!
 //! Absent here: decisions about networks, which are the drivers'; processes, for none is ever started.
 
 mod announce;
 mod carrier;
 mod claim;
+pub mod dying;
 pub mod firewall;
 mod linux;
 pub mod mark;
