@@ -129,6 +129,12 @@ impl Daemon {
         self.process().as_ref().expect("it runs").pid()
     }
 
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        files.count()
+    }
+
     fn process(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
         self.process.lock().expect("nobody panics with it")
     }

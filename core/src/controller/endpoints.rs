@@ -14,6 +14,7 @@ use crate::driver::Driver;
 use crate::endpoint::{Endpoint, EndpointState, Lease, Lifetime};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
+use crate::failpoint;
 use crate::id::{EndpointId, NetworkId};
 use crate::ipam::{AddressRequest, Ipam, Purpose};
 use crate::mac::MacAddress;
@@ -198,7 +199,10 @@ impl Inner {
             }
             other => other.map_err(|cause| self.name_the_holder(cause, &network, &request))?,
         };
-        match driver.create_endpoint(&network, &endpoint).await {
+        failpoint!("controller.addresses-leased");
+        let chosen = driver.create_endpoint(&network, &endpoint).await;
+        failpoint!("controller.driver-created-endpoint");
+        match chosen {
             Ok(chosen) => {
                 endpoint.mac = chosen.mac.unwrap_or(endpoint.mac);
                 endpoint.lease = endpoint.lease.or(chosen.lease);
@@ -230,7 +234,9 @@ impl Inner {
 
     async fn tell_driver(&self, network: &Network, endpoint: &Endpoint) -> Result<()> {
         let driver = self.surroundings.registry.driver(&network.driver)?;
-        driver.delete_endpoint(network, endpoint).await
+        driver.delete_endpoint(network, endpoint).await?;
+        failpoint!("controller.driver-deleted-endpoint");
+        Ok(())
     }
 
     /// The endpoint as it is now.

@@ -13,6 +13,7 @@ use crate::driver::{Addresses, Driver};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
 use crate::facts::Facts;
+use crate::failpoint;
 use crate::id::NetworkId;
 use crate::ipam::{AddressRequest, Family, Ipam, PoolRequest, Purpose};
 use crate::network::{Network, NetworkState, Pool};
@@ -197,7 +198,9 @@ impl Inner {
     }
 
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
+        failpoint!("controller.pools-leased");
         let plan = driver.create_network(network, facts).await?;
+        failpoint!("controller.driver-created-network");
         let _shared = self.take(Claim::Shared).await;
         let _changing = self.changing.read().await;
         self.check_nobody_else_has(&plan)?;
@@ -256,6 +259,7 @@ impl Inner {
             errors.extend(self.surroundings.kernel.reap(&[own]).await.err());
         }
         errors.extend(driver.delete_network(&network).await.err());
+        failpoint!("controller.driver-deleted-network");
         // The record before the pools: no record may claim a pool that somebody else can get.
         if errors.is_empty() && self.state().networks.contains_key(&network.id) {
             errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());

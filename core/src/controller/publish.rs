@@ -10,6 +10,7 @@ use super::sandbox_plan::together;
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Plans};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
+use crate::failpoint;
 use crate::id::EndpointId;
 use crate::plan::Plan;
 use crate::port::{HostPorts, PortBinding, PortRequest};
@@ -98,6 +99,7 @@ impl Inner {
             true => Plan::new(),
             false => driver.publish(&network, endpoint, &ports).await?,
         };
+        failpoint!("controller.driver-published");
         let next = Attachment { ports, plans: Plans { link: now.plans.link.clone(), ports: published }, ..now.clone() };
         let _changing = self.changing.read().await;
         let sandbox = self.ready_sandbox(now.sandbox)?;

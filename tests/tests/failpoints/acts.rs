@@ -10,6 +10,18 @@ pub(crate) struct Act {
     pub(crate) prepare: fn(&mut Lane) -> Answer,
     pub(crate) act: fn(&mut Lane) -> Answer,
     pub(crate) undo: fn(&mut Lane),
+    /// Whether it is several changes one after the other, and some may be done while others are not.
+    pub(crate) in_parts: bool,
+}
+
+/// One change, all or nothing.
+const fn whole(
+    name: &'static str,
+    prepare: fn(&mut Lane) -> Answer,
+    act: fn(&mut Lane) -> Answer,
+    undo: fn(&mut Lane),
+) -> Act {
+    Act { name, prepare, act, undo, in_parts: false }
 }
 
 const PORTS: [&str; 3] = ["8081:80/tcp", "53:53/udp", "9000-9002:9000-9002/tcp"];
@@ -78,56 +90,48 @@ fn start(lane: &mut Lane) -> Answer {
     lane.start_again()
 }
 
-pub(crate) const ACTS: [Act; 16] = [
-    Act { name: "creating a network", prepare: nothing, act: make_network, undo: drop_network },
-    Act { name: "deleting a network", prepare: make_network, act: |it| it.delete("networks/new"), undo: drop_network },
-    Act { name: "making a sandbox", prepare: nothing, act: make_box, undo: drop_box },
-    Act { name: "removing a sandbox", prepare: make_box, act: |it| it.delete("sandboxes/box"), undo: drop_box },
-    Act { name: "attaching", prepare: make_box, act: attach, undo: drop_box },
-    Act { name: "attaching another network", prepare: attached, act: attach_another, undo: drop_box },
+/// A sandbox that comes with both of its attachments.
+fn make_attached(lane: &mut Lane) -> Answer {
+    let endpoints = [place("front", 1, "box", &PORTS), place("back", 2, "box", &["54:53/udp"])];
+    lane.post("sandboxes", json!({ "name": "box", "endpoints": endpoints }))
+}
+
+fn disconnect(lane: &mut Lane) -> Answer {
+    lane.post("sandboxes/box/disconnect", json!({ "network": "front" }))
+}
+
+fn publish(lane: &mut Lane) -> Answer {
+    lane.post("endpoints/front%2Fbox/publish", json!({ "ports": ["8082:82/tcp", "8083:83/udp"] }))
+}
+
+fn unpublish(lane: &mut Lane) -> Answer {
+    lane.post("endpoints/front%2Fbox/unpublish", json!({ "ports": ["8081:80/tcp", "53:53/udp"] }))
+}
+
+fn publish_reserved(lane: &mut Lane) -> Answer {
+    lane.post("endpoints/front%2Fweb/publish", json!({ "ports": ["8082:82/tcp"] }))
+}
+
+pub(crate) const ACTS: [Act; 18] = [
+    whole("creating a network", nothing, make_network, drop_network),
+    whole("deleting a network", make_network, |it| it.delete("networks/new"), drop_network),
+    whole("making a sandbox", nothing, make_box, drop_box),
+    whole("removing a sandbox", make_box, |it| it.delete("sandboxes/box"), drop_box),
+    whole("making a sandbox attached", nothing, make_attached, drop_box),
     Act {
-        name: "detaching",
-        prepare: attached,
-        act: |it| it.post("sandboxes/box/disconnect", json!({ "network": "front" })),
-        undo: drop_box,
+        in_parts: true,
+        ..whole("removing a sandbox attached", make_attached, |it| it.delete("sandboxes/box"), drop_box)
     },
-    Act {
-        name: "detaching one of two",
-        prepare: attached_twice,
-        act: |it| it.post("sandboxes/box/disconnect", json!({ "network": "front" })),
-        undo: drop_box,
-    },
-    Act {
-        name: "publishing",
-        prepare: attached,
-        act: |it| it.post("endpoints/front%2Fbox/publish", json!({ "ports": ["8082:82/tcp", "8083:83/udp"] })),
-        undo: drop_box,
-    },
-    Act {
-        name: "unpublishing",
-        prepare: attached,
-        act: |it| it.post("endpoints/front%2Fbox/unpublish", json!({ "ports": ["8081:80/tcp", "53:53/udp"] })),
-        undo: drop_box,
-    },
-    Act { name: "reserving", prepare: make_box, act: reserve, undo: drop_web },
-    Act { name: "joining", prepare: reserved, act: join, undo: drop_web },
-    Act {
-        name: "leaving",
-        prepare: joined,
-        act: |it| it.post("endpoints/front%2Fweb/leave", Value::Null),
-        undo: drop_web,
-    },
-    Act {
-        name: "publishing what was reserved",
-        prepare: joined,
-        act: |it| it.post("endpoints/front%2Fweb/publish", json!({ "ports": ["8082:82/tcp"] })),
-        undo: drop_web,
-    },
-    Act {
-        name: "deleting what was reserved",
-        prepare: joined,
-        act: |it| it.delete("endpoints/front%2Fweb?force=true"),
-        undo: drop_web,
-    },
-    Act { name: "starting", prepare: attached_twice, act: start, undo: drop_box },
+    whole("attaching", make_box, attach, drop_box),
+    whole("attaching another network", attached, attach_another, drop_box),
+    whole("detaching", attached, disconnect, drop_box),
+    whole("detaching one of two", attached_twice, disconnect, drop_box),
+    whole("publishing", attached, publish, drop_box),
+    whole("unpublishing", attached, unpublish, drop_box),
+    whole("reserving", make_box, reserve, drop_web),
+    whole("joining", reserved, join, drop_web),
+    whole("leaving", joined, |it| it.post("endpoints/front%2Fweb/leave", Value::Null), drop_web),
+    whole("publishing what was reserved", joined, publish_reserved, drop_web),
+    whole("deleting what was reserved", joined, |it| it.delete("endpoints/front%2Fweb?force=true"), drop_web),
+    whole("starting", attached_twice, start, drop_box),
 ];

@@ -74,12 +74,18 @@ impl Lane {
         answer
     }
 
+    /// On a connection of its own: one that is kept may have been closed because it was long idle.
+    fn change(&mut self, method: &str, path: &str, body: Value) -> Answer {
+        self.api = None;
+        self.ask(method, path, body).map(drop)
+    }
+
     pub(crate) fn post(&mut self, path: &str, body: Value) -> Answer {
-        self.ask("POST", path, body).map(drop)
+        self.change("POST", path, body)
     }
 
     pub(crate) fn delete(&mut self, path: &str) -> Answer {
-        self.ask("DELETE", path, Value::Null).map(drop)
+        self.change("DELETE", path, Value::Null)
     }
 
     /// Removes it if it is there.
