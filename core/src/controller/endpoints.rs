@@ -256,7 +256,7 @@ impl Inner {
         let state = self.state();
         let current = state.networks.get(&network.id);
         let ready = current.is_some_and(|current| matches!(current.state, NetworkState::Ready { .. }));
-        if !ready || state.claims.contains(&Claim::Network(network.id)) {
+        if !ready || state.claims.contains_key(&Claim::Network(network.id)) {
             return Err(Error::conflict(format!(
                 "network {} is being created or removed; try again when it is done",
                 network.name

@@ -24,7 +24,7 @@ pub(super) struct Inner {
     pub(super) surroundings: Surroundings,
     pub(super) config: Config,
     pub(super) events: broadcast::Sender<Event>,
-    /// Told whenever a claim is given back.
+    /// Told whenever any claim is given back, or a debt is paid.
     pub(super) freed: Notify,
     /// Told whenever more spares may be wanted.
     pub(super) wanting: Notify,

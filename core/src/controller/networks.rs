@@ -70,7 +70,7 @@ impl Inner {
             let network =
                 state.networks.get(&id).ok_or_else(|| Error::not_found(format!("network {} not found", id.short())))?;
             let mut users: Vec<String> = state.endpoints_on(id).map(|endpoint| endpoint.name.to_string()).collect();
-            users.extend(state.claims.iter().filter_map(|claim| match claim {
+            users.extend(state.claims.keys().filter_map(|claim| match claim {
                 Claim::EndpointName(on, name) if *on == id => Some(name.to_string()),
                 _ => None,
             }));
