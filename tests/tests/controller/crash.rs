@@ -11,7 +11,7 @@ use trestle_core::kernel::{Deviation, Kernel};
 use trestle_core::port::PortRequest;
 use trestle_core::resource::{Netns, Resource};
 
-use crate::host::{Host, attached_twice, dual_stack, furnished, on};
+use crate::host::{Host, attached_twice, dual_stack, foremost_on_back, furnished, given, on, web};
 
 /// Lets the process die at each step of an act. The next process finds things whole: no drift, nothing that belongs to
 /// nothing, every lease accounted for; and all of it can be taken away again.
@@ -119,6 +119,48 @@ async fn a_death_while_detaching_loses_nothing() {
             it.settle().await;
             Ok(())
         },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_death_while_the_foremost_network_comes_or_goes_loses_nothing() {
+    let first = |it: Controller| async move {
+        it.create_network(dual_stack("back")).await?;
+        it.connect("box", on("front", &["54:53/udp"])).await.map(drop)
+    };
+    die_at_each_step(first, |it| async move { it.connect("box", foremost_on_back()).await.map(drop) }).await;
+    die_at_each_step(
+        |it| async move {
+            first(it.clone()).await?;
+            it.connect("box", foremost_on_back()).await.map(drop)
+        },
+        |it| async move { it.disconnect("box", "back").await },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_death_while_a_given_namespace_is_taken_or_left_loses_nothing() {
+    die_at_each_step(nothing, |it| async move { it.create_sandbox(given()).await.map(drop) }).await;
+    die_at_each_step(
+        |it| async move {
+            it.create_sandbox(given()).await?;
+            it.connect("given", on("front", &["8080:80"])).await.map(drop)
+        },
+        |it| async move { it.delete_sandbox("given").await },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_death_while_an_endpoint_that_stays_leaves_loses_nothing() {
+    die_at_each_step(
+        |it| async move {
+            it.create_endpoint(web()).await?;
+            it.join("web", "box").await.map(drop)
+        },
+        |it| async move { it.leave("web").await },
     )
     .await;
 }
