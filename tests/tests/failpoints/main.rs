@@ -135,6 +135,7 @@ fn die(lane: &mut Lane, act: &Act, number: u64, expected: &Expected) -> Option<S
         return None;
     };
     let place = format!("{}, killed at {name}, its failpoint {number}", act.name);
+    println!("{place}");
     lane.witness_is_well();
     lane.start_again().unwrap_or_else(|failure| panic!("{place}: the next daemon did not start: {failure}"));
     lane.witness_is_well();
