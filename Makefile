@@ -20,7 +20,7 @@ setup:
 	@tests/setup.sh
 
 build: setup
-	$(CARGO) build --package trestle --bins
+	$(CARGO) build --package trestle --bins --features failpoints
 
 demo: build
 	@TRESTLE_PROGRAMS_ARE_BUILT=1 $(CARGO) run --quiet --package trestle-tests --bin demo

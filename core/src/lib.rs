@@ -7,6 +7,7 @@
 //! | the nouns | [`network`], [`endpoint`], [`sandbox`], [`port`], [`name`], [`mac`], [`id`] |
 //! | what may be in the kernel | [`resource`], [`plan`] |
 //! | the contracts | [`driver`], [`ipam`], [`kernel`], [`store`], [`surroundings`] |
+//! | where tests let the process die | [`failpoint`] |
 //!
 //! Absent here: I/O, netlink, a tokio runtime, the time of day, randomness. They are arguments.
 
@@ -19,6 +20,7 @@ pub mod entropy;
 pub mod error;
 pub mod event;
 pub mod facts;
+pub mod failpoint;
 #[cfg(feature = "fake")]
 pub mod fake;
 pub mod id;

@@ -14,7 +14,8 @@ use tokio::sync::{RwLock, watch};
 use tracing::level_filters::LevelFilter;
 
 use trestle_core::controller::Controller;
-use trestle_core::{Doing, Error, Result};
+use trestle_core::{Doing, Error, Result, failpoint};
+use trestle_kernel::dying;
 
 use crate::api::app::{About, App};
 use crate::api::model::system::Version;
@@ -24,6 +25,14 @@ use crate::{api, assemble, roots, serve, tls};
 
 /// Runs the daemon until it is told to stop.
 pub fn main(flags: Flags) -> ExitCode {
+    #[cfg(feature = "failpoints")]
+    {
+        if flags.list_failpoints {
+            crate::failpoint::list();
+            return ExitCode::SUCCESS;
+        }
+        crate::failpoint::obey();
+    }
     let validate = flags.validate;
     let settings = match Settings::load(flags).and_then(check_parts) {
         Ok(settings) => settings,
@@ -70,12 +79,18 @@ fn check_parts(settings: Settings) -> Result<Settings, String> {
 async fn run(settings: Settings) -> Result<()> {
     let mut signals = Signals::new()?;
     roots::make(&settings, serve::socket_group(settings.group.as_deref())?)?;
-    let pidfile = Pidfile::claim(&settings.pidfile)?;
+    let pidfile = tokio::select! {
+        claimed = claim(settings.pidfile.clone()) => claimed?,
+        name = signals.next() => return Err(Error::unavailable(format!("{name}: ended before it was begun"))),
+    };
+    failpoint!("daemon.pidfile-claimed");
     let tls = settings.tls.as_ref().map(tls::server).transpose()?;
     // Sockets first: who calls while the kernel is put in order waits, and another daemon's socket stops us before it.
     let listeners = serve::bind(&settings, tls)?;
     let hosts: Vec<String> = listeners.iter().map(ToString::to_string).collect();
+    failpoint!("daemon.sockets-bound");
     let controller = assemble::controller(&settings).await?;
+    failpoint!("daemon.controller-opened");
 
     let (stop, stopping) = watch::channel(false);
     let app = app(&settings, controller.clone(), stopping.clone());
@@ -104,6 +119,12 @@ async fn run(settings: Settings) -> Result<()> {
     keeping.abort();
     drop(pidfile);
     finished
+}
+
+/// Claims the pidfile on a thread that may wait.
+async fn claim(pidfile: PathBuf) -> Result<Pidfile> {
+    let claiming = tokio::task::spawn_blocking(move || Pidfile::claim(&pidfile));
+    claiming.await.map_err(|error| Error::internal(format!("claiming the pidfile: {error}")))?
 }
 
 fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bool>) -> App {
@@ -173,17 +194,26 @@ struct Pidfile {
 }
 
 impl Pidfile {
+    /// Claims it; of a daemon that is dying the end is waited for.
     fn claim(path: &Path) -> Result<Self> {
         let doing = || format!("claiming the pidfile {}", path.display());
         let failed = |error: std::io::Error| Error::internal(error.to_string());
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed).doing(doing)?;
         }
+        let mut outlived = None;
         let mut file = loop {
             let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
             let file = opened.map_err(failed).doing(doing)?;
             if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
                 let other = std::fs::read_to_string(path).unwrap_or_default();
+                let holder = other.trim().parse().ok();
+                if let Some(process) = holder.filter(|_| holder != outlived)
+                    && dying::outlive(process).map_err(failed).doing(doing)?
+                {
+                    outlived = holder;
+                    continue;
+                }
                 let cause = format!(
                     "process {} holds it; stop that daemon, or give this one its own --exec-root and --data-root",
                     other.trim()

@@ -9,6 +9,7 @@
 //! | which parts make the controller | [`assemble`] |
 //! | its folders, and who may enter them | [`roots`] |
 //! | the life of the daemon | [`daemon`] |
+//! | how a test lets it die | `failpoint` |
 //! | the command line | [`cli`] |
 
 #![forbid(unsafe_code)]
@@ -18,6 +19,8 @@ pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
 pub mod metrics;
 pub mod roots;
 pub mod serve;

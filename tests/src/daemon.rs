@@ -1,15 +1,19 @@
 //! The daemon as its users have it: the process `trestled`, asked by the command line `trestle`.
 
+use std::collections::BTreeSet;
 use std::env;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use rustix::process::Signal;
 use serde_json::Value;
 use trestle_core::controller::request::{EndpointRequest, NetnsRequest, NetworkRequest};
 use trestle_kernel::firewall::Backend;
@@ -17,7 +21,7 @@ use trestle_kernel::firewall::Backend;
 use crate::front::{Front, Place, Result, Setup};
 use crate::host::Host;
 use crate::landscape::Container;
-use crate::process::Process;
+use crate::process::{Dying, Process};
 
 /// The exit code of `trestle verify` when something is not as it should be.
 const AMISS: i32 = 6;
@@ -30,6 +34,11 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// One that was never started.
+    pub fn unbegun(host: &Arc<Host>) -> Self {
+        Self { host: host.clone(), process: Mutex::new(None), setup: Mutex::default() }
+    }
+
     /// Starts it, and waits until it says that it is ready.
     pub fn start(host: &Arc<Host>) -> Self {
         Self::start_as(host, Setup::default())
@@ -37,7 +46,7 @@ impl Daemon {
 
     /// The same, set up in another way.
     pub fn start_as(host: &Arc<Host>, setup: Setup) -> Self {
-        let daemon = Self { host: host.clone(), process: Mutex::new(None), setup: Mutex::new(setup) };
+        let daemon = Self { setup: Mutex::new(setup), ..Self::unbegun(host) };
         daemon.start_again();
         daemon
     }
@@ -53,7 +62,51 @@ impl Daemon {
         *self.process() = Some(process);
     }
 
-    /// Starts one more on the same host, with roots of its own, which is expected to be refused; what it printed.
+    /// Starts it on what an earlier one left; where it ended before it was ready, what it printed.
+    pub fn try_start_again(&self) -> std::result::Result<(), String> {
+        let process = self.try_start()?;
+        *self.process() = Some(process);
+        Ok(())
+    }
+
+    /// Lets it kill itself when it, or one that is started after it, passes so many of its failpoints.
+    pub fn order_death(&self, points: u64) {
+        fs::write(order(&self.host), points.to_string()).expect("a test's folder can be written");
+    }
+
+    /// Takes the order back; the failpoint at which it was carried out, if it was. The process has ended then.
+    pub fn take_order_back(&self) -> Option<String> {
+        let path = order(&self.host);
+        let read = || {
+            let mut file = File::options().read(true).write(true).open(&path)?;
+            // The daemon keeps the lock until it is dead.
+            file.lock()?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            file.set_len(0)?;
+            fs::remove_file(&path)?;
+            std::io::Result::Ok(text)
+        };
+        let text = read().unwrap_or_else(|error| panic!("the order of death {}: {error}", path.display()));
+        if text.parse::<u64>().is_ok() {
+            return None;
+        }
+        if let Some(process) = self.process().take() {
+            let status = process.wait();
+            assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "it died of something else: {status}");
+        }
+        Some(text)
+    }
+
+    /// The names of all its failpoints.
+    pub fn failpoints() -> BTreeSet<String> {
+        let output = Command::new(program("trestled")).arg("--list-failpoints").output();
+        let output = output.unwrap_or_else(|error| panic!("running trestled: {error}"));
+        assert!(output.status.success(), "trestled was built without its failpoints: {output:?}");
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+
+    /// Starts one more on the same host, with roots of its own; where it is refused, what it printed.
     pub fn start_rival(&self, roots: &Path) -> std::result::Result<Process, String> {
         launch(&self.host, &roots.join("data"), &roots.join("run"), self.setup(), "rival")
     }
@@ -71,6 +124,17 @@ impl Daemon {
         self.process().take().expect("it runs").kill();
     }
 
+    /// Kills it, and keeps it from going.
+    pub fn kill_slowly(&self) -> Dying {
+        self.process().take().expect("it runs").kill_slowly()
+    }
+
+    /// Whether the one of that name (`trestled`, or `rival`) has printed so.
+    pub fn has_said(&self, name: &str, words: &str) -> bool {
+        let log = self.host.folder().join(format!("{name}.log"));
+        fs::read_to_string(log).is_ok_and(|text| text.contains(words))
+    }
+
     /// Asks it to end, and waits until it has.
     pub fn stop(&self) -> ExitStatus {
         self.process().take().expect("it runs").stop()
@@ -79,6 +143,12 @@ impl Daemon {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.process().as_ref().expect("it runs").pid()
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("it runs");
+        files.count()
     }
 
     fn process(&self) -> std::sync::MutexGuard<'_, Option<Process>> {
@@ -299,6 +369,7 @@ fn launch(
     let config = host.folder().join("daemon.json");
     fs::write(&config, "{}").expect("a test's folder can be written");
     command.arg("--config-file").arg(config).env("NOTIFY_SOCKET", &notify);
+    command.env("TRESTLE_FAILPOINT_ORDER", order(host));
     command.args(["--log-level", "debug"]).env("RUST_BACKTRACE", "1");
     let mut process = host.start(command, name);
     let mut message = [0; 4096];
@@ -311,6 +382,11 @@ fn launch(
             _ => {}
         }
     }
+}
+
+/// Where a daemon is ordered to die, if it has failpoints.
+fn order(host: &Host) -> PathBuf {
+    host.folder().join("order")
 }
 
 /// A program of this workspace, built from what it is now.
@@ -327,7 +403,9 @@ fn build() -> PathBuf {
         return folder.to_owned();
     }
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "trestle", "--bins"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    cargo
+        .args(["build", "--quiet", "--package", "trestle", "--bins", "--features", "failpoints"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

@@ -8,6 +8,7 @@
 //! | servers that tell whom they saw, and clients that tell what came back | [`traffic`] |
 //! | everything in a namespace, to compare before and after | [`snapshot`] |
 //! | what may be asked of Trestle, through the library and through the daemon | [`front`], [`library`], [`daemon`] |
+//! | the daemon's own API, a request at a time | [`api`] |
 //! | networks for the drivers' golden files | [`golden_cases`] |
 //! | what every kernel layer promises | [`contract`] |
 //! | hosts, wires and a front, ready for a scenario | [`landscape`] |
@@ -16,6 +17,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod api;
 pub mod contract;
 pub mod daemon;
 pub mod front;

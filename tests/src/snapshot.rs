@@ -58,6 +58,18 @@ impl Snapshot {
         Self(self.0.iter().filter(|line| !words.iter().any(|word| line.contains(word))).cloned().collect())
     }
 
+    /// The same with every name that is made of an id, and every Ethernet address, alike; lines that become the same are
+    /// counted. So what was made twice looks the same.
+    #[must_use]
+    pub fn without_ids(&self) -> Self {
+        let mut lines = BTreeSet::new();
+        for line in self.0.iter().map(|line| alike(line)) {
+            let again = (1..).map(|count| format!("{line} ({count})")).find(|line| !lines.contains(line));
+            lines.extend(again);
+        }
+        Self(lines)
+    }
+
     /// The lines.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(String::as_str)
@@ -82,6 +94,28 @@ impl Snapshot {
         let difference = self.difference(later);
         assert!(difference.is_empty(), "this changed (- before, + now):\n{difference}");
     }
+}
+
+/// Ten hexadecimal digits and more in a row are an id's; six pairs with colons an Ethernet address.
+fn alike(line: &str) -> String {
+    let mut text = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let length = |is: fn(&char) -> bool| rest[start..].chars().take_while(is).count();
+        let digits = length(char::is_ascii_hexdigit);
+        let colons = length(|c| c.is_ascii_hexdigit() || *c == ':');
+        let is_ethernet =
+            colons == 17 && rest[start..start + colons].split(':').all(|pair| pair.len() == 2) && digits == 2;
+        let (shown, taken) = match (digits, is_ethernet) {
+            (10.., _) => ("ID", digits),
+            (_, true) => ("MAC", colons),
+            _ => (&rest[start..start + digits], digits),
+        };
+        text.push_str(&rest[..start]);
+        text.push_str(shown);
+        rest = &rest[start + taken..];
+    }
+    text + rest
 }
 
 /// Whether it is about IPv6 within a link alone: the kernel makes these as soon as it notices that a link has a

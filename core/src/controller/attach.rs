@@ -12,6 +12,7 @@ use crate::driver::{Driver, InterfaceName, Ports, Slot};
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Lifetime, Plans};
 use crate::error::{Error, Result};
 use crate::event::{Action, Subject};
+use crate::failpoint;
 use crate::id::{EndpointId, SandboxId};
 use crate::kernel::is_port_taken;
 use crate::name::IfName;
@@ -187,6 +188,7 @@ impl Inner {
         let (interface, table) = self.choose_slot(driver.as_ref(), network, endpoint, sandbox).await?;
         let slot = Slot { namespace: sandbox.netns.namespace(), interface };
         let joined = driver.join(network, endpoint, &slot).await?;
+        failpoint!("controller.driver-joined");
         let published = match ports.is_empty() {
             true => Plan::new(),
             false => driver.publish(network, endpoint, &ports).await?,

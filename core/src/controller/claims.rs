@@ -3,6 +3,7 @@
 //! Claims are taken in the order of the variants below, so nobody waits for someone who waits for him. The mutex of
 //! the state is held for the taking only.
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::Inner;
@@ -41,24 +42,32 @@ impl Inner {
     /// Waits until nobody has it, and takes it.
     pub(super) async fn take(self: &Arc<Self>, claim: Claim) -> Held {
         loop {
-            let freed = self.freed.notified();
-            if let Some(held) = self.try_take(claim.clone()) {
-                return held;
-            }
+            let freed = match self.state().claims.entry(claim.clone()) {
+                Entry::Vacant(free) => {
+                    free.insert(Arc::default());
+                    return Held { claim, inner: Arc::clone(self) };
+                }
+                Entry::Occupied(held) => Arc::clone(held.get()).notified_owned(),
+            };
             freed.await;
         }
     }
 
     /// Takes it if nobody has it.
     pub(super) fn try_take(self: &Arc<Self>, claim: Claim) -> Option<Held> {
-        let free = self.state().claims.insert(claim.clone());
-        free.then(|| Held { claim, inner: Arc::clone(self) })
+        match self.state().claims.entry(claim.clone()) {
+            Entry::Vacant(free) => drop(free.insert(Arc::default())),
+            Entry::Occupied(_) => return None,
+        }
+        Some(Held { claim, inner: Arc::clone(self) })
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.inner.state().claims.remove(&self.claim);
+        // Whoever waits for another claim sleeps on: thousands may.
+        let freed = self.inner.state().claims.remove(&self.claim);
+        freed.iter().for_each(|freed| freed.notify_waiters());
         self.inner.freed.notify_waiters();
     }
 }

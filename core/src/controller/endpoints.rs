@@ -13,6 +13,7 @@ use crate::driver::Driver;
 use crate::endpoint::{Endpoint, EndpointState, Lease, Lifetime};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
+use crate::failpoint;
 use crate::id::{EndpointId, NetworkId};
 use crate::ipam::{AddressRequest, Ipam, Purpose};
 use crate::mac::MacAddress;
@@ -197,7 +198,10 @@ impl Inner {
             }
             other => other.map_err(|cause| self.name_the_holder(cause, &network, &request))?,
         };
-        match driver.create_endpoint(&network, &endpoint).await {
+        failpoint!("controller.addresses-leased");
+        let chosen = driver.create_endpoint(&network, &endpoint).await;
+        failpoint!("controller.driver-created-endpoint");
+        match chosen {
             Ok(chosen) => {
                 endpoint.mac = chosen.mac.unwrap_or(endpoint.mac);
                 endpoint.lease = endpoint.lease.or(chosen.lease);
@@ -229,7 +233,9 @@ impl Inner {
 
     async fn tell_driver(&self, network: &Network, endpoint: &Endpoint) -> Result<()> {
         let driver = self.surroundings.registry.driver(&network.driver)?;
-        driver.delete_endpoint(network, endpoint).await
+        driver.delete_endpoint(network, endpoint).await?;
+        failpoint!("controller.driver-deleted-endpoint");
+        Ok(())
     }
 
     /// The endpoint as it is now.
@@ -249,7 +255,7 @@ impl Inner {
         let state = self.state();
         let current = state.networks.get(&network.id);
         let ready = current.is_some_and(|current| matches!(current.state, NetworkState::Ready { .. }));
-        if !ready || state.claims.contains(&Claim::Network(network.id)) {
+        if !ready || state.claims.contains_key(&Claim::Network(network.id)) {
             return Err(Error::conflict(format!(
                 "network {} is being created or removed; try again when it is done",
                 network.name

@@ -13,6 +13,7 @@ use super::Config;
 use super::state::{Release, State};
 use crate::error::{Error, Result};
 use crate::event::{Action, Event, Subject};
+use crate::failpoint;
 use crate::store::{Change, Key};
 use crate::surroundings::{Surroundings, Task};
 
@@ -23,7 +24,7 @@ pub(super) struct Inner {
     pub(super) surroundings: Surroundings,
     pub(super) config: Config,
     pub(super) events: broadcast::Sender<Event>,
-    /// Told whenever a claim is given back.
+    /// Told whenever any claim is given back, or a debt is paid.
     pub(super) freed: Notify,
     /// Told whenever more spares may be wanted.
     pub(super) wanting: Notify,
@@ -130,9 +131,11 @@ impl Inner {
     async fn try_release(&self, release: &Release) -> Result<()> {
         let ipam = self.surroundings.registry.ipam(&release.ipam)?;
         match release.address {
-            Some(address) => ipam.release_address(&release.pool, address).await,
-            None => ipam.release_pool(&release.pool).await,
+            Some(address) => ipam.release_address(&release.pool, address).await?,
+            None => ipam.release_pool(&release.pool).await?,
         }
+        failpoint!("controller.released");
+        Ok(())
     }
 
     /// Runs work to its end on a task of its own and waits for it: whoever asked may go away meanwhile.
@@ -145,7 +148,9 @@ impl Inner {
         self.surroundings.spawn.spawn(Box::pin(async move {
             let _under_way = under_way;
             // Nobody waits any more: the work is done all the same, and its outcome is in the records and events.
-            drop(answer.send(work.await));
+            let outcome = work.await;
+            failpoint!("controller.answering");
+            drop(answer.send(outcome));
         }));
         answered.await.unwrap_or_else(|_| Err(Error::internal("the task broke off; its log line tells why")))
     }

@@ -13,6 +13,7 @@ use crate::driver::{Addresses, Driver};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
 use crate::facts::Facts;
+use crate::failpoint;
 use crate::id::NetworkId;
 use crate::ipam::{AddressRequest, Family, Ipam, PoolRequest, Purpose};
 use crate::network::{Network, NetworkState, Pool};
@@ -72,7 +73,7 @@ impl Inner {
             let network =
                 state.networks.get(&id).ok_or_else(|| Error::not_found(format!("network {} not found", id.short())))?;
             let mut users: Vec<String> = state.endpoints_on(id).map(|endpoint| endpoint.name.to_string()).collect();
-            users.extend(state.claims.iter().filter_map(|claim| match claim {
+            users.extend(state.claims.keys().filter_map(|claim| match claim {
                 Claim::EndpointName(on, name) if *on == id => Some(name.to_string()),
                 _ => None,
             }));
@@ -206,7 +207,9 @@ impl Inner {
     }
 
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
+        failpoint!("controller.pools-leased");
         let plan = driver.create_network(network, facts).await?;
+        failpoint!("controller.driver-created-network");
         let _shared = self.take(Claim::Shared).await;
         let _changing = self.changing.read().await;
         self.check_nobody_else_has(&plan)?;
@@ -281,6 +284,7 @@ impl Inner {
             errors.extend(self.surroundings.kernel.reap(&[own]).await.err());
         }
         errors.extend(driver.delete_network(&network).await.err());
+        failpoint!("controller.driver-deleted-network");
         // The record before the pools: no record may claim a pool that somebody else can get.
         if errors.is_empty() && self.state().networks.contains_key(&network.id) {
             errors.extend(self.commit(vec![Change::Remove(Key::Network(network.id))]).await.err());

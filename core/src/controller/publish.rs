@@ -10,6 +10,7 @@ use super::sandbox_plan::together;
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Plans};
 use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
+use crate::failpoint;
 use crate::id::EndpointId;
 use crate::plan::Plan;
 use crate::port::{HostPorts, PortBinding, PortRequest};
@@ -99,13 +100,15 @@ impl Inner {
             true => Plan::new(),
             false => driver.publish(&network, endpoint, &ports).await?,
         };
+        failpoint!("controller.driver-published");
         let next = Attachment { ports, plans: Plans { link: now.plans.link.clone(), ports: published }, ..now.clone() };
         let _changing = self.changing.read().await;
         let sandbox = self.ready_sandbox(now.sandbox)?;
         let (before, after) = (sandbox.state.footprint(), self.sandbox_with(&sandbox, &network, endpoint, &next));
         let (from, to) = (together(&before, &now.plans), together(&after, &next.plans));
         let changing = EndpointState::Changing { from: Box::new(now.clone()), to: Box::new(next.clone()) };
-        let changing = Endpoint { state: changing, ..endpoint.clone() };
+        // A change that a death interrupts is finished, so what is wanted changes with it.
+        let changing = Endpoint { state: changing, wanted: wanted.to_vec(), ..endpoint.clone() };
         self.commit_both(&changing, &sandbox, SandboxState::Changing { from: before.clone(), to: after.clone() })
             .await?;
         let changed = match self.surroundings.kernel.replace(&from, &to).await {

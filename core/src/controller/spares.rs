@@ -158,7 +158,7 @@ impl Inner {
     fn can_have_spares(&self, network: &Network) -> bool {
         let Ok(driver) = self.surroundings.registry.driver(&network.driver) else { return false };
         let capability = driver.capability();
-        let is_going = self.state().claims.contains(&Claim::Network(network.id));
+        let is_going = self.state().claims.contains_key(&Claim::Network(network.id));
         !capability.external
             && capability.ports == Ports::Maps
             && capability.addresses != Addresses::None

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::claims::Claim;
 use super::ports::PortTable;
 use super::sandbox_plan::Member;
@@ -21,7 +23,8 @@ pub(super) struct State {
     pub(super) endpoints: BTreeMap<EndpointId, Arc<Endpoint>>,
     pub(super) sandboxes: BTreeMap<SandboxId, Arc<Sandbox>>,
     pub(super) ports: PortTable,
-    pub(super) claims: BTreeSet<Claim>,
+    /// What is in somebody's hand, and who is told when it is given back.
+    pub(super) claims: BTreeMap<Claim, Arc<Notify>>,
     /// Networks that sandboxes were made on: spares are made for them.
     pub(super) in_demand: BTreeSet<NetworkId>,
     /// Records that are ahead of the store, because it refused them; the reaper stores them when it can.

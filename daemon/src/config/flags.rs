@@ -63,6 +63,10 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub idle: IdleFlags,
+    /// Print where a test can let the daemon die, and end
+    #[cfg(feature = "failpoints")]
+    #[arg(long, hide = true)]
+    pub list_failpoints: bool,
 }
 
 /// TLS in both directions: who may speak to the daemon over TCP is told by certificates.

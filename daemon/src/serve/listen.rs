@@ -1,7 +1,7 @@
 //! Sockets to listen on: made by us, or handed over by the service manager.
 
 use std::fmt;
-use std::fs::Permissions;
+use std::fs::{DirEntry, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::net::AddressFamily;
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open, test_kill_process};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use trestle_core::{Doing, Error, Result};
+use trestle_core::{Doing, Error, Result, failpoint};
 
 use crate::config::{Host, Settings};
 use crate::roots;
@@ -112,6 +112,7 @@ fn unix(path: &Path, group: u32) -> Result<UnixListener> {
     let cradle = Cradle::beside(path)?;
     let born = cradle.socket();
     let listener = StdUnixListener::bind(&born).map_err(refused)?;
+    failpoint!("daemon.socket-born");
     chown(&born, None, Some(group)).map_err(refused)?;
     std::fs::set_permissions(&born, Permissions::from_mode(0o660)).map_err(refused)?;
     std::fs::rename(&born, path).map_err(refused)?;
@@ -127,16 +128,44 @@ const NEWBORN: &str = "s";
 
 impl Cradle {
     fn beside(path: &Path) -> Result<Self> {
+        Self::clear_dead(path.parent().unwrap_or(Path::new("/"))).map_err(refused)?;
         // Short, because a socket's whole path has 107 bytes at most.
         let folder = path.with_file_name(format!(".{:x}", std::process::id()));
         // A process of our number, as in a container each one is, may have died with its own in its hands.
         Self::clear(&folder).map_err(refused).doing(|| format!("removing {}", folder.display()))?;
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(refused)?;
+        failpoint!("daemon.cradle-made");
         Ok(Self(folder))
     }
 
     fn socket(&self) -> PathBuf {
         self.0.join(NEWBORN)
+    }
+
+    /// Removes those of processes that died with them in their hands.
+    fn clear_dead(beside: &Path) -> io::Result<()> {
+        for entry in std::fs::read_dir(beside)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let maker = name.to_str().and_then(|name| i32::from_str_radix(name.strip_prefix('.')?, 16).ok());
+            let Some(maker) = maker.and_then(Pid::from_raw) else { continue };
+            // Numbers of other PID namespaces tell nothing; that nobody listens does.
+            let is_dead =
+                test_kill_process(maker).is_err() && StdUnixStream::connect(entry.path().join(NEWBORN)).is_err();
+            if is_dead && Self::is_one(&entry.path()) {
+                Self::clear(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is a folder with nothing in it but a socket, or not even that.
+    fn is_one(folder: &Path) -> bool {
+        let Ok(mut entries) = std::fs::read_dir(folder) else { return false };
+        entries.all(|entry| {
+            let is_newborn = |entry: &DirEntry| entry.file_name() == NEWBORN;
+            entry.is_ok_and(|entry| is_newborn(&entry) && entry.file_type().is_ok_and(|it| it.is_socket()))
+        })
     }
 
     /// Removes one, if it holds nothing but what is ours: a socket that never got to its place.
@@ -297,6 +326,28 @@ mod tests {
             std::mem::forget(cradle);
             drop(unix(&path, own).unwrap());
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the socket is there");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_of_a_process_that_is_gone_is_removed() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("x.sock");
+        let mut gone = std::process::Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let living = std::os::unix::process::parent_id();
+        let cradle = |pid: u32| folder.path().join(format!(".{pid:x}"));
+        for half_way in [false, true] {
+            for maker in [gone.id(), living] {
+                std::fs::create_dir(cradle(maker)).unwrap();
+                if half_way {
+                    drop(StdUnixListener::bind(cradle(maker).join(NEWBORN)).unwrap());
+                }
+            }
+            drop(unix(&path, rustix::process::getgid().as_raw()).unwrap());
+            assert!(!cradle(gone.id()).exists());
+            assert!(cradle(living).exists(), "its maker may be at it still");
+            std::fs::remove_dir_all(cradle(living)).unwrap();
         }
     }
 

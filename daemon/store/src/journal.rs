@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use trestle_core::error::{Error, Result};
+use trestle_core::failpoint;
 use trestle_core::store::Revision;
 
 use crate::frame::{self, Frame};
@@ -144,6 +145,7 @@ impl Journal {
     /// Writes all or nothing.
     pub(crate) fn write(&mut self, rows: Rows, revision: Revision) -> Result<()> {
         let end = self.append(&rows, revision, None)?;
+        failpoint!("store.journal-written");
         self.accept(rows, revision, end);
         Ok(())
     }

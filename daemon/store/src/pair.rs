@@ -18,6 +18,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use trestle_core::error::{Doing, Error, ErrorKind, Result};
+use trestle_core::failpoint;
 use trestle_core::store::{Revision, SCHEMA};
 
 use crate::envelope;
@@ -119,6 +120,7 @@ impl Pair {
     fn write_both(&mut self, durable: Rows, runtime: Rows, revision: Revision) -> Result<()> {
         let pending = Pending { revision, rows: durable };
         let end = self.runtime.append(&runtime, revision, Some(&envelope::json(&pending)?))?;
+        failpoint!("store.pending-written");
         let Err(cause) = self.write_pending(pending) else {
             self.runtime.accept(runtime, revision, end);
             return Ok(());
@@ -176,6 +178,7 @@ fn begin_durable(folder: &Folder, path: &Path) -> Result<()> {
     file.write(about, Revision(0))?;
     drop(file);
     fs::rename(&unfinished, path).map_err(failed)?;
+    failpoint!("store.file-begun");
     folder.sync().map_err(failed)
 }
 

@@ -12,6 +12,7 @@ use redb::{
     Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
 use trestle_core::error::{Error, Result};
+use trestle_core::failpoint;
 use trestle_core::store::Revision;
 
 /// Sealed records by place, and among them what is to be known of the file itself. One table for both, because each
@@ -107,7 +108,9 @@ impl RecordFile {
                 before.map_err(|cause| self.failed(cause))?;
             }
         }
-        transaction.commit().map_err(|cause| self.failed(cause))
+        transaction.commit().map_err(|cause| self.failed(cause))?;
+        failpoint!("store.file-written");
+        Ok(())
     }
 
     fn rows(&self) -> Result<Vec<(String, String)>> {

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use trestle_core::error::{Doing, Error, ErrorKind, Result};
+use trestle_core::failpoint;
 use trestle_core::store::SCHEMA;
 
 use crate::envelope;
@@ -132,7 +133,9 @@ fn open_ours(path: &Path, bytes: &[u8], heading: &Heading) -> Result<(Journal, O
 fn begin(path: &Path, stamp: &Path, owner: &Owner) -> Result<Journal> {
     let heading = Heading { format: FORMAT, schema: SCHEMA, owner: owner.clone() };
     let journal = Journal::begin(path, &journal::begin_with(&envelope::json(&heading)?))?;
+    failpoint!("store.journal-begun");
     write_stamp(stamp, owner)?;
+    failpoint!("store.stamp-written");
     Ok(journal)
 }
 

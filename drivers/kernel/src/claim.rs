@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use trestle_core::{Error, Result};
 
+use crate::dying;
+
 /// The name of the socket; what people see in `ss -xl` is `@trestle.controller`.
 const NAME: &[u8] = b"trestle.controller";
 
@@ -26,17 +28,30 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Takes the claim, and tells whoever else wants it who has it.
+    /// Takes the claim, and tells whoever else wants it who has it. One that is dying is waited for.
     ///
     /// # Errors
     /// `Conflict` naming the controller that has it.
     pub(crate) fn take(description: &str) -> Result<Self> {
         let failed = |cause: io::Error| Error::internal(format!("claiming this network namespace: {cause}"));
         let address = SocketAddr::from_abstract_name(NAME).map_err(failed)?;
-        let listener = match UnixListener::bind_addr(&address) {
-            Ok(listener) => listener,
-            Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => return Err(taken(&address)),
-            Err(cause) => return Err(failed(cause)),
+        let mut outlived = None;
+        let listener = loop {
+            match UnixListener::bind_addr(&address) {
+                Ok(listener) => break listener,
+                Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {
+                    let holder = holder(&address).ok();
+                    let is_gone = match holder {
+                        Some(holder) if outlived != Some(holder) => dying::outlive(holder).map_err(failed)?,
+                        _ => false,
+                    };
+                    if !is_gone {
+                        return Err(taken(&address));
+                    }
+                    outlived = holder;
+                }
+                Err(cause) => return Err(failed(cause)),
+            }
         };
         let (answering, text) = (listener.try_clone().map_err(failed)?, description.to_owned());
         let thread = thread::Builder::new().name("trestle-claim".into()).stack_size(64 << 10);
@@ -75,17 +90,27 @@ fn taken(address: &SocketAddr) -> Error {
     Error::conflict(format!("another controller has this network namespace already: {who}"))
 }
 
+/// Whose it is by the kernel's word.
+fn holder(address: &SocketAddr) -> io::Result<u32> {
+    process(&UnixStream::connect_addr(address)?)
+}
+
+fn process(other: &UnixStream) -> io::Result<u32> {
+    let credentials = rustix::net::sockopt::socket_peercred(other.as_fd())?;
+    Ok(credentials.pid.as_raw_nonzero().get().unsigned_abs())
+}
+
 /// The pid is the kernel's word, the rest the other's own.
 fn ask(address: &SocketAddr) -> io::Result<String> {
     let stream = UnixStream::connect_addr(address)?;
-    let pid = rustix::net::sockopt::socket_peercred(stream.as_fd())?.pid;
+    let pid = process(&stream)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut text = Vec::new();
     let complete = stream.take(LONGEST).read_to_end(&mut text);
     let text = String::from_utf8_lossy(&text);
     let text: String = text.chars().filter(|c| !c.is_control()).collect();
     match complete {
-        Ok(_) => Ok(format!("pid {}, {text}", pid.as_raw_nonzero())),
-        Err(_) => Ok(format!("pid {}", pid.as_raw_nonzero())),
+        Ok(_) => Ok(format!("pid {pid}, {text}")),
+        Err(_) => Ok(format!("pid {pid}")),
     }
 }

@@ -8,6 +8,7 @@
 //! | the messages themselves | `netlink` |
 //! | a plan as the lines that a person would type | [`script`] |
 //! | how ours is told from others' | [`mark`] |
+//! | whether whoever is in the way lives | [`dying`] |
 //!
 //! Absent here: decisions about networks, which are the drivers'; processes, but for iptables' own programs where
 //! somebody chose that back end of the firewall, and once at the start where it may have been chosen before.
@@ -15,6 +16,7 @@
 mod announce;
 mod carrier;
 mod claim;
+pub mod dying;
 pub mod firewall;
 mod linux;
 pub mod mark;

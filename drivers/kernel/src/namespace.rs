@@ -16,7 +16,7 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use trestle_core::error::ErrorKind;
 use trestle_core::resource::Namespace;
-use trestle_core::{Doing, Error, Result};
+use trestle_core::{Doing, Error, Result, failpoint};
 
 use crate::netlink::Socket;
 
@@ -133,6 +133,7 @@ impl Namespaces {
         }
         self.prepare_folder(path)?;
         OpenOptions::new().create(true).append(true).open(path).map_err(|cause| failed("making the file", cause))?;
+        failpoint!("kernel.namespace-file-made");
         let target = path.to_owned();
         let made = in_thread(move || -> Result<(File, Socket)> {
             // SAFETY: only FILES could harm other threads, and it is not asked for.
@@ -148,6 +149,7 @@ impl Namespaces {
             Ok((file, Socket::open()?))
         })?;
         let (file, socket) = made?;
+        failpoint!("kernel.namespace-bound");
         let (identity, cookie) = (identity(&file)?, socket.cookie()?);
         let entered = Entered { identity, cookie, socket, used: self.clock, file: Some(file.into()) };
         self.open.insert(path.to_owned(), entered);
@@ -161,6 +163,7 @@ impl Namespaces {
         while is_namespace(path)? {
             rustix::mount::unmount(path, UnmountFlags::DETACH)
                 .map_err(|cause| failed("unmounting the namespace", cause.into()))?;
+            failpoint!("kernel.namespace-unmounted");
         }
         match fs::remove_file(path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(failed("removing the file", cause)),
@@ -215,7 +218,9 @@ impl Namespaces {
                 return Err(failed("sharing the folder of namespaces", cause.into()));
             }
             rustix::mount::mount_bind(folder, folder)
-                .and_then(|()| rustix::mount::mount_change(folder, MountPropagationFlags::SHARED))
+                .map_err(|cause| failed("mounting the folder of namespaces", cause.into()))?;
+            failpoint!("kernel.namespace-folder-mounted");
+            rustix::mount::mount_change(folder, MountPropagationFlags::SHARED)
                 .map_err(|cause| failed("sharing the folder of namespaces", cause.into()))?;
         }
         self.folder_ready = true;

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use trestle_core::resource::{Namespace, Resource};
-use trestle_core::{Doing, Plan, Result};
+use trestle_core::{Doing, Plan, Result, failpoint};
 
 use crate::firewall::conntrack::ConnectionTracker;
 use crate::mark::Instance;
@@ -29,11 +29,13 @@ impl Reaper {
     /// The kernel answers when the links are gone.
     pub(crate) fn reap(&mut self, gone: &[Plan]) -> Result<()> {
         self.delete_doomed().doing(|| "deleting links that were cut off")?;
+        failpoint!("kernel.links-deleted");
         let addresses: Vec<IpAddr> = gone.iter().flat_map(Plan::resources).filter_map(sandbox_address).collect();
-        match addresses.is_empty() {
-            true => Ok(()),
-            false => self.connections.forget_addresses(&addresses).map(|_| ()),
+        if !addresses.is_empty() {
+            self.connections.forget_addresses(&addresses)?;
+            failpoint!("kernel.connections-forgotten");
         }
+        Ok(())
     }
 
     fn delete_doomed(&mut self) -> Result<()> {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use trestle_core::resource::Sysctl;
-use trestle_core::{Error, Result};
+use trestle_core::{Error, Result, failpoint};
 
 /// What a setting says in the calling thread's namespace; `None` if this kernel has no such setting.
 pub(crate) fn read(key: &str) -> Result<Option<String>> {
@@ -37,7 +37,9 @@ pub(crate) fn set(wanted: &Sysctl) -> Result<()> {
             Error::invalid(format!("the kernel does not take {:?} for it; it says {now:?}", wanted.value))
         }
         _ => Error::internal(format!("{cause} (wanted {:?}, it says {now:?})", wanted.value)),
-    })
+    })?;
+    failpoint!("kernel.setting-changed");
+    Ok(())
 }
 
 /// Makes a setting say what it said before us, unless somebody has changed it since or its link is gone.

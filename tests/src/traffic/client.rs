@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
@@ -100,19 +100,17 @@ pub fn ask_as(from: &Namespace, own: IpAddr, protocol: Protocol, address: IpAddr
     })
 }
 
-/// Asks again and again until a server answers; for ways on which a program of somebody else takes part.
+/// Asks once, and waits for whatever comes back, however long that takes; for ways on which a program of somebody else
+/// takes part, so that no fence tells that nothing will come.
 pub fn ask_patiently(from: &Namespace, protocol: Protocol, address: IpAddr, port: u16) -> Answer {
     let target = SocketAddr::new(address, port);
-    let until = Instant::now() + LONG;
-    loop {
-        let answer = match protocol {
-            Protocol::Udp => from.run(|| wait_for_udp(target, Duration::from_millis(200))),
-            _ => ask(from, protocol, address, port),
-        };
-        if answer.by().is_some() || Instant::now() > until {
-            return answer;
-        }
-    }
+    from.run(|| match protocol {
+        Protocol::Udp => wait_for_udp(target),
+        _ => match TcpStream::connect(target) {
+            Ok(stream) => greeting(&stream),
+            Err(error) => Answer::from_error(&error),
+        },
+    })
 }
 
 /// A UDP client that keeps its own port from question to question: for the network it is one flow.
@@ -180,7 +178,7 @@ fn ask_over(socket: &UdpSocket) -> Answer {
     udp_answer(socket, &question)
 }
 
-fn wait_for_udp(target: SocketAddr, patience: Duration) -> Answer {
+fn wait_for_udp(target: SocketAddr) -> Answer {
     let socket = match udp(None, target) {
         Ok(socket) => socket,
         Err(answer) => return answer,
@@ -189,7 +187,6 @@ fn wait_for_udp(target: SocketAddr, patience: Duration) -> Answer {
     if let Err(error) = socket.send(question.as_bytes()) {
         return Answer::from_error(&error);
     }
-    socket.set_read_timeout(Some(patience)).expect("a time is set");
     udp_answer(&socket, &question)
 }
 

@@ -8,9 +8,10 @@ use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
 use trestle_core::error::Result;
 use trestle_core::fake::Blow;
 use trestle_core::kernel::{Deviation, Kernel};
+use trestle_core::port::PortRequest;
 use trestle_core::resource::{Netns, Resource};
 
-use crate::host::{Host, attached_twice, dual_stack, furnished, on};
+use crate::host::{Host, attached_twice, dual_stack, foremost_on_back, furnished, given, on, web};
 
 /// Lets the process die at each step of an act. The next process finds things whole: no drift, nothing that belongs to
 /// nothing, every lease accounted for; and all of it can be taken away again.
@@ -36,6 +37,12 @@ where
             for endpoint in next.endpoints() {
                 let state = endpoint.state.name();
                 assert!(["reserved", "attached"].contains(&state), "{state}: {place}");
+                if let Some(attachment) = endpoint.state.attachment() {
+                    let (wanted, published) = (&endpoint.wanted, &attachment.ports);
+                    let is_published = |it: &PortRequest| published.iter().any(|port| it.covers(port));
+                    let all = wanted.len() == published.len() && wanted.iter().all(is_published);
+                    assert!(all, "{wanted:?} is wanted, {published:?} is published: {place}");
+                }
             }
             let twice = next.sandbox("twice").map(|sandbox| next.endpoints_in(sandbox.id).len());
             assert!(twice.as_ref().map_or(true, |count| *count == 2), "made by half: {twice:?}: {place}");
@@ -117,10 +124,61 @@ async fn a_death_while_detaching_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_death_while_the_foremost_network_comes_or_goes_loses_nothing() {
+    let first = |it: Controller| async move {
+        it.create_network(dual_stack("back")).await?;
+        it.connect("box", on("front", &["54:53/udp"])).await.map(drop)
+    };
+    die_at_each_step(first, |it| async move { it.connect("box", foremost_on_back()).await.map(drop) }).await;
+    die_at_each_step(
+        |it| async move {
+            first(it.clone()).await?;
+            it.connect("box", foremost_on_back()).await.map(drop)
+        },
+        |it| async move { it.disconnect("box", "back").await },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_death_while_a_given_namespace_is_taken_or_left_loses_nothing() {
+    die_at_each_step(nothing, |it| async move { it.create_sandbox(given()).await.map(drop) }).await;
+    die_at_each_step(
+        |it| async move {
+            it.create_sandbox(given()).await?;
+            it.connect("given", on("front", &["8080:80"])).await.map(drop)
+        },
+        |it| async move { it.delete_sandbox("given").await },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_death_while_an_endpoint_that_stays_leaves_loses_nothing() {
+    die_at_each_step(
+        |it| async move {
+            it.create_endpoint(web()).await?;
+            it.join("web", "box").await.map(drop)
+        },
+        |it| async move { it.leave("web").await },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_death_while_publishing_loses_nothing() {
     die_at_each_step(
         |it| async move { it.connect("box", on("front", &["8080:80"])).await.map(drop) },
         |it| async move { it.publish("box", vec!["9090:90".parse()?]).await.map(drop) },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_death_while_unpublishing_loses_nothing() {
+    die_at_each_step(
+        |it| async move { it.connect("box", on("front", &["8080:80", "9090:90"])).await.map(drop) },
+        |it| async move { it.unpublish("box", vec!["9090:90".parse()?]).await.map(drop) },
     )
     .await;
 }

@@ -7,18 +7,28 @@ use trestle_core::controller::request::{NetnsRequest, SandboxRequest};
 use trestle_core::error::Result;
 use trestle_core::fake::Blow;
 
-use crate::host::{Host, attached_twice, dual_stack, furnished, on};
+use crate::host::{Host, attached_twice, dual_stack, foremost_on_back, furnished, given, on, web};
 
 const FAILURES: [Blow; 2] = [Blow::FailBefore, Blow::FailAfter];
 
 /// Strikes each step of an act in turn. Where the act is refused, everything must be as before; then it must succeed.
 async fn strike_each_step<F: Future<Output = Result<()>>>(act: impl Fn(Controller) -> F) {
+    strike_each_step_after(|_| async { Ok(()) }, act).await;
+}
+
+/// The same after something else was done.
+async fn strike_each_step_after<P, Q>(prepare: impl Fn(Controller) -> P, act: impl Fn(Controller) -> Q)
+where
+    P: Future<Output = Result<()>>,
+    Q: Future<Output = Result<()>>,
+{
     let mut step = 0;
     loop {
         let mut struck = false;
         for blow in FAILURES {
             let mut host = Host::new();
             let controller = furnished(&mut host).await;
+            prepare(controller.clone()).await.unwrap();
             let before = host.everything();
             host.fate.strike(step, blow);
             let outcome = act(controller.clone()).await;
@@ -29,11 +39,12 @@ async fn strike_each_step<F: Future<Output = Result<()>>>(act: impl Fn(Controlle
             if outcome.is_err() {
                 let place = format!("{blow:?} at step {step} ({:?}) of {told:#?}", told.get(step));
                 host.everything().must_be(&before, &format!("{place}\n{outcome:?}"));
+                assert_eq!(controller.verify().await.unwrap(), [], "{place}\n{outcome:?}");
                 act(controller).await.unwrap_or_else(|error| panic!("again after {place}: {error}"));
             }
         }
         if !struck {
-            assert!(step > 1, "the act took no steps");
+            assert!(step > 0, "the act took no steps");
             return;
         }
         step += 1;
@@ -43,6 +54,56 @@ async fn strike_each_step<F: Future<Output = Result<()>>>(act: impl Fn(Controlle
 #[tokio::test]
 async fn failed_attach_leaves_nothing() {
     strike_each_step(|it| async move { it.connect("box", on("front", &["8080:80", "53/udp"])).await.map(drop) }).await;
+}
+
+/// The second takes the default route, so the first one's routes change with it.
+#[tokio::test]
+async fn failed_attach_of_a_second_network_leaves_the_first_as_it_was() {
+    strike_each_step_after(
+        |it| async move {
+            it.create_network(dual_stack("back")).await?;
+            it.connect("box", on("front", &["8080:80", "54:53/udp"])).await.map(drop)
+        },
+        |it| async move { it.connect("box", foremost_on_back()).await.map(drop) },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_join_leaves_the_endpoint_reserved() {
+    strike_each_step_after(
+        |it| async move { it.create_endpoint(web()).await.map(drop) },
+        |it| async move { it.join("web", "box").await.map(drop) },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_unpublish_changes_nothing() {
+    strike_each_step_after(
+        |it| async move { it.connect("box", on("front", &["8080:80", "9090:90/udp"])).await.map(drop) },
+        |it| async move { it.unpublish("box", vec!["90/udp".parse()?]).await.map(drop) },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_change_of_what_a_reserved_endpoint_will_publish_changes_nothing() {
+    let reserved = |it: Controller| async move { it.create_endpoint(web()).await.map(drop) };
+    strike_each_step_after(reserved, |it| async move { it.publish("web", vec!["9090:90".parse()?]).await.map(drop) })
+        .await;
+    strike_each_step_after(reserved, |it| async move { it.unpublish("web", vec!["80".parse()?]).await.map(drop) })
+        .await;
+}
+
+#[tokio::test]
+async fn failed_use_of_a_given_namespace_leaves_nothing() {
+    strike_each_step(|it| async move { it.create_sandbox(given()).await.map(drop) }).await;
+    strike_each_step_after(
+        |it| async move { it.create_sandbox(given()).await.map(drop) },
+        |it| async move { it.connect("given", on("front", &["8080:80"])).await.map(drop) },
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -117,7 +178,7 @@ async fn strike_each_step_of_removal_beside<O, P, Q>(
             host.everything().must_be(&before, &place);
         }
         if !struck {
-            assert!(step > 1, "the act took no steps");
+            assert!(step > 0, "the act took no steps");
             return;
         }
         step += 1;
@@ -145,6 +206,45 @@ async fn failed_detach_of_one_of_two_networks_is_finished_later() {
         |it| async move { it.connect("box", on("front", &["54:53/udp"])).await.map(drop) },
         |it| async move { it.disconnect("box", "front").await },
         |it| it.endpoints().iter().filter(|endpoint| endpoint.state.attachment().is_some()).count() == 1,
+    )
+    .await;
+}
+
+/// The one that goes had the default route, so the other one's routes change with it.
+#[tokio::test]
+async fn failed_detach_of_the_foremost_network_is_finished_later() {
+    strike_each_step_of_removal_beside(
+        |it| async move {
+            it.create_network(dual_stack("back")).await?;
+            it.connect("box", on("front", &["54:53/udp"])).await.map(drop)
+        },
+        |it| async move { it.connect("box", foremost_on_back()).await.map(drop) },
+        |it| async move { it.disconnect("box", "back").await },
+        |it| it.endpoints().iter().filter(|endpoint| endpoint.state.attachment().is_some()).count() == 1,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_leave_of_an_endpoint_that_stays_is_finished_later() {
+    strike_each_step_of_removal_beside(
+        |it| async move { it.create_endpoint(web()).await.map(drop) },
+        |it| async move { it.join("web", "box").await.map(drop) },
+        |it| async move { it.leave("web").await },
+        |it| it.endpoints().iter().all(|endpoint| endpoint.state.attachment().is_none()),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn failed_removal_from_a_given_namespace_is_finished_later() {
+    strike_each_step_of_removal(
+        |it| async move {
+            it.create_sandbox(given()).await?;
+            it.connect("given", on("front", &["8080:80"])).await.map(drop)
+        },
+        |it| async move { it.delete_sandbox("given").await },
+        |it| it.sandbox("given").is_err(),
     )
     .await;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -96,6 +97,7 @@ impl Everything {
 
 /// A controller with network `front` (dual stack) and sandbox `box`.
 pub(crate) async fn furnished(host: &mut Host) -> Controller {
+    host.kernel.put_strangers_namespace(Path::new(GIVEN));
     let controller = host.boot().await.unwrap();
     controller.create_network(dual_stack("front")).await.unwrap();
     let sandbox = SandboxRequest { name: Some("box".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Make) };
@@ -110,6 +112,24 @@ pub(crate) fn dual_stack(name: &str) -> NetworkRequest {
 pub(crate) fn on(network: &str, ports: &[&str]) -> EndpointRequest {
     let ports = ports.iter().map(|port| port.parse().unwrap()).collect();
     EndpointRequest { ports, ..EndpointRequest::on(network) }
+}
+
+/// A network namespace that somebody else made.
+const GIVEN: &str = "/run/strangers/given";
+
+/// A sandbox `given` in it.
+pub(crate) fn given() -> SandboxRequest {
+    SandboxRequest { name: Some("given".try_into().unwrap()), ..SandboxRequest::new(NetnsRequest::Path(GIVEN.into())) }
+}
+
+/// A place on `back` that takes the default route away from others, with a port.
+pub(crate) fn foremost_on_back() -> EndpointRequest {
+    EndpointRequest { priority: 7, ..on("back", &["53:53/udp"]) }
+}
+
+/// A place `web` on `front` that stays when it is detached.
+pub(crate) fn web() -> EndpointRequest {
+    EndpointRequest { name: Some("web".try_into().unwrap()), ..on("front", &["8080:80"]) }
 }
 
 /// A sandbox `twice` that is attached to `front` by two endpoints from the start.

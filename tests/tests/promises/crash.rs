@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::thread;
 
 use trestle_tests::daemon::Daemon;
 use trestle_tests::host::Host;
@@ -82,6 +83,34 @@ fn a_killed_daemon_is_not_missed_and_comes_back_to_what_it_left() {
         assert_eq!(scene.land.ask_locally(PROTOCOLS[0], LOCALHOST[1], 8080).by(), Some("web"));
         scene.conversations.into_iter().for_each(Conversation::lost_nothing);
     });
+}
+
+#[test]
+fn a_start_in_the_instant_of_a_kill_waits_until_the_dead_is_gone() {
+    privileges::obtain(|| {
+        let host = Arc::new(Host::new("alone"));
+        let daemon = Daemon::start(&host);
+        let dying = daemon.kill_slowly();
+        let waits = format!("waiting for a dying process to be gone process={}", dying.pid());
+        thread::scope(|scope| {
+            // One meets the pidfile first, the other, whose roots are elsewhere, the claim on the network namespace.
+            let again = scope.spawn(|| daemon.try_start_again());
+            wait_until(|| daemon.has_said("trestled", &waits), || again.is_finished());
+            let rival = scope.spawn(|| daemon.start_rival(&host.folder().join("rival")));
+            wait_until(|| daemon.has_said("rival", &waits), || rival.is_finished());
+            dying.release();
+            let (again, rival) = (again.join().unwrap(), rival.join().unwrap());
+            // They live both, so one of them is refused.
+            assert!(again.is_ok() != rival.is_ok(), "{again:?} {rival:?}");
+        });
+    });
+}
+
+fn wait_until(it_is_so: impl Fn() -> bool, it_will_never_be: impl Fn() -> bool) {
+    while !it_is_so() && !it_will_never_be() {
+        thread::yield_now();
+    }
+    assert!(it_is_so(), "it ended before");
 }
 
 #[test]

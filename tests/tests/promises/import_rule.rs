@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// What the core may import from elsewhere, with the features that it may ask for: no I/O, no runtime.
 const CORE: &[(&str, &[&str])] = &[
     ("async-trait", &[]),
+    // Only with the feature `failpoints`.
+    ("inventory", &[]),
     ("ipnet", &["serde"]),
     ("serde", &["derive", "rc"]),
     ("tokio", &["sync"]),

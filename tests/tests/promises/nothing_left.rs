@@ -1,11 +1,17 @@
 //! What goes, goes wholly.
 
+use std::sync::Arc;
 use std::thread;
 
+use serde_json::{Value, json};
 use trestle_core::controller::request::NetnsRequest;
-use trestle_tests::landscape::{Landscape, place};
+use trestle_tests::api::Api;
+use trestle_tests::daemon::Daemon;
+use trestle_tests::host::Host;
+use trestle_tests::landscape::{Landscape, hosts, place};
+use trestle_tests::library::Library;
 use trestle_tests::snapshot::Snapshot;
-use trestle_tests::{host::Host, privileges};
+use trestle_tests::{privileges, wire};
 
 on_every_front!(whatever_is_removed_leaves_nothing, a_failed_attach_leaves_nothing);
 
@@ -61,24 +67,70 @@ fn a_failed_attach_leaves_nothing(land: &Landscape) {
     assert_eq!(land.front.objects().unwrap(), objects);
 }
 
+/// As many tasks at once, over a few networks and sandboxes; every second one with ports.
 #[test]
-fn five_hundred_attachments_in_parallel_leave_nothing() {
+fn two_thousand_attachments_in_parallel_leave_nothing() {
+    const TASKS: u16 = 2000;
+    const SANDBOXES: u16 = 50;
+    const NETWORKS: [&str; 4] = ["one", "two", "three", "four"];
     privileges::obtain(|| {
-        let land = Landscape::new(crate::library);
+        let (router, outside) = hosts(wire::MTU);
+        let library = Arc::new(Library::start(&router));
+        let land = Landscape { front: library.clone(), router, outside };
         let before = after_the_first(&land);
+        NETWORKS.iter().for_each(|name| land.network(name));
+        let sandbox = |number: u16| format!("sandbox-{}", number % SANDBOXES);
+        (0..SANDBOXES).for_each(|number| drop(land.sandbox(&sandbox(number))));
+        let attach = |number: u16| {
+            let (controller, sandbox) = (library.controller().clone(), sandbox(number));
+            let port = format!("{}:80/tcp", 10_000 + number);
+            let ports: &[&str] = if number.is_multiple_of(2) { &[&port, "53/udp"] } else { &[] };
+            let mut request = place(NETWORKS[usize::from(number / SANDBOXES) % NETWORKS.len()], ports);
+            request.name = Some(format!("place-{number}").try_into().unwrap());
+            async move {
+                let endpoint = controller.connect(&sandbox, request).await.unwrap();
+                controller.leave(&endpoint.id.to_string()).await.unwrap();
+            }
+        };
+        land.router.block_on(async {
+            let tasks: Vec<_> = (0..TASKS).map(|number| tokio::spawn(attach(number))).collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+        });
+        (0..SANDBOXES).for_each(|number| land.front.delete_sandbox(&sandbox(number)).unwrap());
+        NETWORKS.iter().for_each(|name| land.front.delete_network(name).unwrap());
+        assert_eq!(land.front.objects().unwrap(), [""; 0]);
+        before.is_still(&Snapshot::of_host(&land.router));
+        land.nothing_is_amiss();
+    });
+}
+
+#[test]
+fn five_hundred_requests_over_several_connections_leave_nothing() {
+    const CONNECTIONS: u16 = 10;
+    const ROUNDS: u16 = 25;
+    privileges::obtain(|| {
+        let (router, outside) = hosts(wire::MTU);
+        let daemon = Arc::new(Daemon::start(&router));
+        let land = Landscape { front: daemon.clone(), router, outside };
+        let before = after_the_first(&land);
+        let files = daemon.open_files();
         land.network("front");
         thread::scope(|scope| {
-            for worker in 0..20 {
-                let front = &land.front;
+            for connection in 0..CONNECTIONS {
+                let router = &land.router;
                 scope.spawn(move || {
-                    let name = format!("worker-{worker}");
-                    front.create_sandbox(&name, &NetnsRequest::Make).unwrap();
-                    for round in 0..25 {
-                        let port = format!("{}:80/tcp", 10_000 + worker * 25 + round);
-                        front.connect(&name, &place("front", &[&port, "53/udp"])).unwrap();
-                        front.disconnect(&name, "front").unwrap();
+                    let mut api = Api::connect(router).unwrap();
+                    let mut post = |path: &str, body| api.ask("POST", path, &body).unwrap();
+                    let name = format!("sandbox-{connection}");
+                    post("sandboxes", json!({ "name": name }));
+                    for round in 0..ROUNDS {
+                        let ports = [format!("{}:80/tcp", 10_000 + connection * ROUNDS + round), "53/udp".into()];
+                        post(&format!("sandboxes/{name}/connect"), json!({ "network": "front", "ports": ports }));
+                        post(&format!("sandboxes/{name}/disconnect"), json!({ "network": "front" }));
                     }
-                    front.delete_sandbox(&name).unwrap();
+                    api.ask("DELETE", &format!("sandboxes/{name}"), &Value::Null).unwrap();
                 });
             }
         });
@@ -86,5 +138,9 @@ fn five_hundred_attachments_in_parallel_leave_nothing() {
         assert_eq!(land.front.objects().unwrap(), [""; 0]);
         before.is_still(&Snapshot::of_host(&land.router));
         land.nothing_is_amiss();
+        // A connection is closed some time after its caller has hung up.
+        while daemon.open_files() > files {
+            thread::yield_now();
+        }
     });
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use trestle_core::kernel::Deviation;
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::PublishedPort;
-use trestle_core::{Doing, Result};
+use trestle_core::{Doing, Result, failpoint};
 
 use binding::Binding;
 pub use hold::can_hold;
@@ -76,6 +76,7 @@ impl Ports {
             }
         }
         self.entries.insert(key(port), Entry::Held { binding, sockets });
+        failpoint!("kernel.port-held");
         Ok(())
     }
 
@@ -92,6 +93,7 @@ impl Ports {
         if let Some(Entry::Held { binding, sockets }) = self.entries.remove(&key(port)) {
             binding.end();
             sockets.into_iter().for_each(|token| self.relay.remove(token));
+            failpoint!("kernel.port-let-go");
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use trestle_core::error::Error;
-use trestle_core::{Doing, Result};
+use trestle_core::{Doing, Result, failpoint};
 
 use crate::netlink::{Answer, Refusal, Request, Socket};
 
@@ -69,5 +69,7 @@ pub(super) fn take(socket: &mut Socket, steps: &[Step<'_>]) -> Result<Vec<Answer
         return Ok(Vec::new());
     }
     let requests: Vec<&Request> = steps.iter().map(|step| &step.request).collect();
-    socket.batch(&requests).doing(|| format!("{} {}", steps[0].verb, steps[0].of))
+    let answers = socket.batch(&requests).doing(|| format!("{} {}", steps[0].verb, steps[0].of))?;
+    failpoint!("kernel.batch-taken");
+    Ok(answers)
 }

@@ -29,6 +29,7 @@ use super::uapi;
 mod verification;
 
 use trestle_core::error::{Doing, Error, Result};
+use trestle_core::failpoint;
 use trestle_core::resource::Resource;
 
 use self::change::Change;
@@ -260,6 +261,7 @@ impl Firewall {
             return Ok(Outcome::Done);
         }
         let outcome = self.socket.transact(batch, known.generation);
+        failpoint!("kernel.firewall-changed");
         self.known = match outcome {
             // The kernel leaves 0 out when it counts over.
             Ok(Outcome::Done) => {
