@@ -267,7 +267,7 @@ async fn wrong_input_is_refused_by_name_and_changes_nothing() {
         ("/networks/..", 404),
         ("/networks/", 404),
         ("/nothing", 404),
-        ("/endpoints/nosuch?force=1", 404),
+        ("/endpoints/nosuch?force=1", 400),
         ("/events?subject=image", 400),
         ("/events?since=1", 400),
     ] {

@@ -4,12 +4,13 @@
 //! |---|---|
 //! | what is sent and answered | [`model`] |
 //! | how a request is read, and refused | [`extract`], [`error`] |
-//! | what browsers are refused | `browser` |
+//! | what browsers are refused, and what no operation takes | `browser`, `document` |
 //! | how work is done for a caller who may hang up | [`app`] |
 //! | the paths | [`networks`], [`endpoints`], [`sandboxes`], [`events`], [`system`] |
 
 pub mod app;
 mod browser;
+mod document;
 pub mod endpoints;
 pub mod error;
 pub mod events;
@@ -19,14 +20,20 @@ pub mod networks;
 pub mod sandboxes;
 pub mod system;
 
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, body::Bytes};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use app::App;
+use document::Taken;
 use error::Refusal;
 
 /// Where our own API begins.
@@ -64,9 +71,16 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .route(DOCUMENT, get(serve))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn(browser::guard))
+        .layer(axum::middleware::from_fn_with_state(Arc::new(Taken::of(&document)), guard))
         .with_state(app);
     (router, document)
+}
+
+/// Lets a request through, or refuses it before anybody reads it.
+async fn guard(State(taken): State<Arc<Taken>>, mut request: Request, next: Next) -> Result<Response, Refusal> {
+    browser::check(&request)?;
+    taken.check(&mut request).await?;
+    Ok(next.run(request).await)
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> Refusal {

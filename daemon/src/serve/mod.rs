@@ -1,8 +1,10 @@
 //! Connections in, answers out: the accept loops, and their end.
 
 mod listen;
+mod patience;
 
 pub use listen::{Listener, bind, socket_group};
+pub use patience::{Patience, TooSlow};
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -19,11 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-/// How long a caller may take to send a request's head, or to shake hands. Idle connections are closed after it.
-const HEAD_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a connection may take to end once the daemon stops.
-const FAREWELL: Duration = Duration::from_secs(5);
+use patience::Awaited;
 
 /// How long to wait after an accept failed for want of memory or file descriptors: at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,22 +38,22 @@ pub enum Wire {
 }
 
 /// Answers on all listeners until `stopping` turns true; then finishes the requests that are under way, and ends.
-pub async fn serve(listeners: Vec<Listener>, router: Router, stopping: watch::Receiver<bool>) {
+pub async fn serve(listeners: Vec<Listener>, router: Router, patience: Patience, stopping: watch::Receiver<bool>) {
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(listener, router.clone(), stopping.clone()));
+        loops.spawn(accept(listener, router.clone(), patience, stopping.clone()));
     }
     while loops.join_next().await.is_some() {}
 }
 
-async fn accept(listener: Listener, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn accept(listener: Listener, router: Router, patience: Patience, mut stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let told = stopping.clone();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(stream) => {
-                    connections.spawn(converse(stream, router.clone(), told.clone()));
+                    connections.spawn(converse(stream, router.clone(), patience, told.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, %listener, "a connection could not be accepted");
@@ -72,18 +70,18 @@ async fn accept(listener: Listener, router: Router, mut stopping: watch::Receive
 }
 
 /// One connection, from its handshake to its end.
-async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn converse(stream: listen::Stream, router: Router, patience: Patience, mut stopping: watch::Receiver<bool>) {
     let ended = match stream {
-        listen::Stream::Unix(stream) => answer(stream, Wire::Unix, router, stopping).await,
-        listen::Stream::Tcp(stream, None) => answer(stream, Wire::Tcp, router, stopping).await,
+        listen::Stream::Unix(stream) => answer(stream, Wire::Unix, router, patience, stopping).await,
+        listen::Stream::Tcp(stream, None) => answer(stream, Wire::Tcp, router, patience, stopping).await,
         listen::Stream::Tcp(stream, Some(tls)) => {
-            let handshake = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream));
+            let handshake = tokio::time::timeout(patience.head, tls.accept(stream));
             let shaken = tokio::select! {
                 shaken = handshake => shaken,
                 () = told_to_stop(&mut stopping) => return,
             };
             match shaken {
-                Ok(Ok(stream)) => answer(stream, Wire::Tls, router, stopping).await,
+                Ok(Ok(stream)) => answer(stream, Wire::Tls, router, patience, stopping).await,
                 Ok(Err(error)) => return tracing::info!(%error, "a caller was refused in the TLS handshake"),
                 Err(_) => return tracing::info!("a caller did not finish the TLS handshake"),
             }
@@ -94,18 +92,25 @@ async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::R
     }
 }
 
-async fn answer<S>(stream: S, wire: Wire, router: Router, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+async fn answer<S>(
+    stream: S,
+    wire: Wire,
+    router: Router,
+    patience: Patience,
+    mut stopping: watch::Receiver<bool>,
+) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(wire);
         let mut router = router.clone();
-        async move { Service::<Request<Body>>::call(&mut router, request.map(Body::new)).await as Result<_, Infallible> }
+        let request = request.map(|body| Body::new(Awaited::new(body, patience.body)));
+        async move { Service::<Request<Body>>::call(&mut router, request).await as Result<_, Infallible> }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(patience.head)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
@@ -114,7 +119,7 @@ where
     }
     // Who has not sent his request by now may never do so, and keeps nobody waiting; work under way is waited for by
     // whoever stops the daemon.
-    match tokio::time::timeout(FAREWELL, connection).await {
+    match tokio::time::timeout(patience.farewell, connection).await {
         Ok(ended) => ended,
         Err(_) => {
             tracing::info!("a caller did not finish his request before the daemon stopped");

@@ -56,7 +56,8 @@ fn serving(files: &TlsFiles) -> (SocketAddr, watch::Sender<bool>) {
     let listeners = serve::bind(&settings, Some(server(files).unwrap())).unwrap();
     let address = listeners[0].local_address().unwrap();
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(serve::serve(listeners, Router::new().route("/", get(|| async { "hello" })), stopping));
+    let router = Router::new().route("/", get(|| async { "hello" }));
+    tokio::spawn(serve::serve(listeners, router, serve::Patience::default(), stopping));
     (address, stop)
 }
 

@@ -14,7 +14,7 @@ use trestle_core::resource::Resource;
 use trestle_core::sandbox::Sandbox;
 use trestle_core::{Doing, Error, Plan, Result};
 
-use super::{Named, read, read_with, shown};
+use super::{Named, json, read, read_with, shown};
 
 /// An endpoint to create, or to create and attach.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -41,7 +41,7 @@ pub struct NewEndpoint {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,
     /// The driver's options for it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique", skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
     /// Larger wins the sandbox's default route.
     #[serde(default)]
