@@ -19,6 +19,7 @@ pub mod model;
 pub mod networks;
 pub mod sandboxes;
 pub mod system;
+mod unending;
 
 use std::sync::Arc;
 

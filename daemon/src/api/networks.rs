@@ -39,7 +39,7 @@ pub struct Manner {
 /// Every network.
 #[utoipa::path(get, path = "/networks", tag = "networks", responses((status = 200, body = Vec<Network>)))]
 async fn list(State(app): State<App>) -> Json<Vec<Network>> {
-    Json(app.controller.networks().iter().map(Network::from).collect())
+    Json(app.controller.networks().iter().map(|network| Network::from(&**network)).collect())
 }
 
 /// Creates a network, or tells its plan.

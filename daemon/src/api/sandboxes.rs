@@ -1,5 +1,7 @@
 //! `/cnm/v1/sandboxes`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -116,7 +118,7 @@ fn with_endpoints(app: &App, sandbox: &trestle_core::sandbox::Sandbox) -> Sandbo
 }
 
 /// Sandboxes with their endpoints, which are asked for once.
-fn shown(app: &App, sandboxes: &[trestle_core::sandbox::Sandbox]) -> Vec<Sandbox> {
+fn shown(app: &App, sandboxes: &[Arc<trestle_core::sandbox::Sandbox>]) -> Vec<Sandbox> {
     let mut inside = std::collections::HashMap::<_, Vec<Endpoint>>::new();
     for endpoint in app.controller.endpoints() {
         if let Some(sandbox) = endpoint.state.sandbox() {

@@ -176,7 +176,7 @@ async fn after_a_restart_of_the_machine_explicit_endpoints_have_their_addresses_
     host.kernel.restart();
     host.store.restart();
     let controller = host.boot().await.unwrap();
-    assert_eq!(controller.endpoints(), [web]);
+    assert_eq!(controller.endpoints(), [Arc::new(web)]);
     assert_eq!(controller.sandboxes(), []);
     assert_eq!(controller.networks().len(), 2);
     assert_eq!(controller.verify().await.unwrap(), []);
