@@ -20,7 +20,7 @@ pub(crate) fn good(schema: &str) -> Value {
             "network": "front", "name": "fresh", "ipv4": "10.1.0.9", "mac": "02:42:0a:01:00:09",
             "exposed": ["80"], "ports": ["9090:90"], "options": {"com.docker.network.endpoint.ifname": "eth7"},
         }),
-        "NewSandbox" => json!({"name": "fresh"}),
+        "NewSandbox" => json!({"name": "fresh", "endpoints": [good("NewEndpoint")]}),
         "PortList" => json!({"ports": ["8080:80"]}),
         "JoinSandbox" => json!({"sandbox": "web"}),
         "DisconnectFrom" => json!({"network": "front"}),
@@ -161,6 +161,12 @@ pub(crate) fn wrong(key: &str) -> Vec<(Value, &'static str)> {
             (json!("/run/\u{0}"), "NUL"),
         ],
         "NewSandbox.pid" => vec![(json!(0), "0 is no process"), (json!(4_194_305), "4194305")],
+        "NewSandbox.endpoints" => vec![
+            (json!([{"network": "front"}, {"network": "front"}]), "two endpoints of one network want the name fresh"),
+            (json!([{"network": "front", "ports": ["9090:80"]}, {"network": "empty", "ports": ["9090:80"]}]), "9090"),
+            (json!([{"network": "front"}, {"network": "nobody"}]), "\"nobody\" not found"),
+            (json!([["front"]]), "expected an object"),
+        ],
         "NewSandbox.host" => vec![(json!("yes"), "invalid type")],
 
         "PortList.ports" => vec![
@@ -196,6 +202,7 @@ pub(crate) fn also_called(key: &str) -> &'static [&'static str] {
         "NewNetwork.options" => &["option", "com.docker.network"],
         "NewEndpoint.options" => &["option", "com.docker.network"],
         "NewEndpoint.ports" | "PortList.ports" => &["publishing"],
+        "NewSandbox.endpoints" => &["network", "publishing"],
         "NewEndpoint.ipv4" => &["address"],
         "NewSandbox.path" | "NewSandbox.pid" => &["namespace"],
         "path:endpoint" => &["network"],

@@ -1,6 +1,7 @@
 //! The process dies before or after any step; the next one makes kernel and records agree.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use trestle_core::Plan;
 use trestle_core::controller::Controller;
