@@ -9,7 +9,7 @@ use tokio::sync::{RwLock, watch};
 use trestle_core::controller::Controller;
 use trestle_core::controller::request::NetworkRequest;
 use trestle_core::port::Protocol;
-use trestle_core::{Error, Plan, Result};
+use trestle_core::{Error, ErrorKind, Plan, Result};
 
 use super::error::Refusal;
 use super::model;
@@ -66,7 +66,10 @@ impl App {
         match Unending::new(counted).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                tracing::info!(?operation, kind = ?error.kind(), "{error}");
+                match error.kind() {
+                    ErrorKind::Internal | ErrorKind::Unavailable => tracing::warn!(?operation, "{error}"),
+                    kind => tracing::debug!(?operation, ?kind, "{error}"),
+                }
                 Err(error.into())
             }
             Err(Broken) => {

@@ -8,6 +8,10 @@ use trestle_core::{Error, ErrorKind};
 
 use super::model::Message;
 
+/// What a 501 tells, for the document.
+pub const UNSUPPORTED: &str =
+    "This kernel lacks what it takes, or this version can't do it yet; the message says which.";
+
 /// A request that was not done, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

@@ -1,5 +1,6 @@
 //! Connections in, answers out: the accept loops, and their end.
 
+mod handshake;
 mod listen;
 mod patience;
 
@@ -75,16 +76,12 @@ async fn converse(stream: listen::Stream, router: Router, patience: Patience, mu
         listen::Stream::Unix(stream) => answer(stream, Wire::Unix, router, patience, stopping).await,
         listen::Stream::Tcp(stream, None) => answer(stream, Wire::Tcp, router, patience, stopping).await,
         listen::Stream::Tcp(stream, Some(tls)) => {
-            let handshake = tokio::time::timeout(patience.head, tls.accept(stream));
             let shaken = tokio::select! {
-                shaken = handshake => shaken,
+                shaken = handshake::shake(tls, stream, patience) => shaken,
                 () = told_to_stop(&mut stopping) => return,
             };
-            match shaken {
-                Ok(Ok(stream)) => answer(stream, Wire::Tls, router, patience, stopping).await,
-                Ok(Err(error)) => return tracing::info!(%error, "a caller was refused in the TLS handshake"),
-                Err(_) => return tracing::info!("a caller did not finish the TLS handshake"),
-            }
+            let Some(stream) = shaken else { return };
+            answer(stream, Wire::Tls, router, patience, stopping).await
         }
     };
     if let Err(error) = ended {

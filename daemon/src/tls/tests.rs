@@ -16,6 +16,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
+use crate::cli::client::Client;
+use crate::cli::failure::Code;
 use crate::config::{Flags, Host, Settings, TlsFiles};
 use crate::serve;
 
@@ -100,6 +102,45 @@ async fn a_caller_with_another_authority_s_certificate_is_refused() {
     let mut stranger = files(theirs.path(), "stranger");
     stranger.authorities = ours.path().join("ca.pem");
     assert!(ask(address, client(&stranger).unwrap()).await.is_err());
+}
+
+/// What the command line says when it asks there.
+async fn told(address: SocketAddr, files: Option<TlsFiles>) -> String {
+    let host = Host::Tcp { name: "localhost".into(), port: address.port() };
+    let client = Client::new(host, files).unwrap();
+    let failure = client.get::<serde_json::Value>("/version").await.unwrap_err();
+    assert_eq!(failure.code, Code::Unreachable, "{failure:?}");
+    failure.message.unwrap()
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_why_and_which_file_to_look_at() {
+    let (ours, theirs) = (certificates(&["daemon", "person"]), certificates(&["stranger"]));
+    let (address, _stop) = serving(&files(ours.path(), "daemon"));
+    let mut stranger = files(theirs.path(), "stranger");
+    let own = stranger.certificate.display().to_string();
+    let authorities = stranger.authorities.display().to_string();
+
+    let distrusted = told(address, Some(stranger.clone())).await;
+    assert!(distrusted.contains(&format!("no authority in {authorities} (--tlscacert")), "{distrusted}");
+
+    stranger.authorities = ours.path().join("ca.pem");
+    let refused = told(address, Some(stranger)).await;
+    assert!(refused.contains(&own) && refused.contains("--tlscert") && refused.contains("signed it"), "{refused}");
+
+    let bare = told(address, None).await;
+    assert!(bare.contains("does it ask for TLS (--cert-path)?"), "{bare}");
+
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = plain.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = plain.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+    });
+    let no_tls = told(address, Some(files(ours.path(), "person"))).await;
+    assert!(no_tls.contains("does not speak TLS"), "{no_tls}");
 }
 
 #[test]

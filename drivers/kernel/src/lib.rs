@@ -7,6 +7,7 @@
 //! | one resource's way into the kernel | `worker/links`, `worker/addressing`, `namespace`, `sysctl`, [`firewall`], `ports` |
 //! | the messages themselves | `netlink` |
 //! | a plan as the lines that a person would type | [`script`] |
+//! | a process's way into a sandbox | `enter` |
 //! | how ours is told from others' | [`mark`] |
 //!
 //! Absent here: decisions about networks, which are the drivers'; processes, for none is ever started.
@@ -14,6 +15,7 @@
 mod announce;
 mod carrier;
 mod claim;
+mod enter;
 pub mod firewall;
 mod linux;
 pub mod mark;
@@ -29,6 +31,7 @@ mod thread;
 mod watch;
 mod worker;
 
+pub use enter::{enter, renew_sys};
 pub use linux::{LinuxKernel, Options};
 pub use ports::can_hold;
 pub use stamp::{Stamp, stamp};
