@@ -27,6 +27,8 @@ macro_rules! on_every_front {
 }
 
 mod addresses;
+mod asked_wrongly;
+mod command_line;
 mod conflicts;
 mod crash;
 mod gateway_modes;
