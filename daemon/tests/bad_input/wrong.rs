@@ -159,6 +159,7 @@ pub(crate) fn wrong(key: &str) -> Vec<(Value, &'static str)> {
             (json!("run/netns/x"), "is not an absolute path"),
             (json!("/no/such/namespace"), "/no/such/namespace"),
             (json!("/run/\u{0}"), "NUL"),
+            (json!(format!("/{}", "a/".repeat(4000))), "Linux allows 4095"),
         ],
         "NewSandbox.pid" => vec![(json!(0), "0 is no process"), (json!(4_194_305), "4194305")],
         "NewSandbox.endpoints" => vec![

@@ -53,6 +53,8 @@ fn what_the_kernel_could_not_do_is_refused_by_name_and_changes_nothing() {
         fs::create_dir(&folder).unwrap();
         let stranger = land.router.folder().join("notes");
         fs::write(&stranger, "mine").unwrap();
+        let knot = land.router.folder().join("knot");
+        std::os::unix::fs::symlink(&knot, &knot).unwrap();
         let gone = land.router.start(std::process::Command::new("true"), "gone");
         let dead = gone.pid();
         gone_for_good(gone);
@@ -71,7 +73,10 @@ fn what_the_kernel_could_not_do_is_refused_by_name_and_changes_nothing() {
             ("/sandboxes", json!({"path": folder}), "no network namespace"),
             ("/sandboxes", json!({"path": stranger}), "no network namespace"),
             ("/sandboxes", json!({"path": format!("/{}", "a".repeat(300))}), "aaaa"),
-            ("/sandboxes", json!({"path": format!("/{}", "a/".repeat(4000))}), "a/a/"),
+            ("/sandboxes", json!({"path": format!("/{}", "a/".repeat(4000))}), "Linux allows 4095"),
+            ("/sandboxes", json!({"path": stranger.join("deeper")}), "deeper"),
+            ("/sandboxes", json!({"path": knot}), "knot"),
+            ("/sandboxes", json!({"path": land.router.exec_root().join("trestle.sock")}), "trestle.sock"),
             ("/sandboxes", json!({"path": "/proc/self/ns/mnt"}), "no network namespace"),
             ("/sandboxes", json!({"pid": dead}), &dead.to_string()),
             ("/sandboxes", json!({"pid": u32::MAX}), "4294967295"),

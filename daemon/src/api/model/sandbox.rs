@@ -55,9 +55,15 @@ impl NewSandbox {
     }
 }
 
+/// `PATH_MAX` less the closing NUL (linux/limits.h).
+const LONGEST_PATH: usize = 4095;
+
 fn namespace_file(path: &str) -> Result<PathBuf> {
     if path.contains('\0') {
         return Err(Error::invalid(format!("path: {:?} has a NUL byte in it", shown(path))));
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(Error::invalid(format!("path: it is {} bytes long, and Linux allows {LONGEST_PATH}", path.len())));
     }
     match path.starts_with('/') {
         true => Ok(path.into()),
