@@ -87,6 +87,12 @@ async fn waste(mut body: body::Body) {
 /// Reads a JSON object; an error names the field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     check_object(bytes)?;
+    // Only who is refused waits for the way to his mistake to be found.
+    serde_json::from_slice(bytes).or_else(|_| explain(bytes))
+}
+
+/// Reads it again, slowly.
+fn explain<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let (field, fault) = (field(error.path()), error.inner());

@@ -47,8 +47,9 @@ pub const DOCUMENT: &str = "/cnm/v1/openapi.json";
 #[openapi(info(
     title = "Trestle",
     description = "Container networks: networks, endpoints and sandboxes. Every refusal is `{\"message\": …}`: 400 for a \
-        wrong field, which it names; 403 for what an object's rules forbid, and for what a page of another site asks; 404 for what is not there; 409 for what is \
-        in the way, or used up; 501 for what this kernel or version can't do; 503 for what may work later.",
+        wrong field, which it names; 403 for what an object's rules forbid, and for what a page of another site asks; 404 for what is not there; 408 for \
+        a body that does not come; 409 for what is in the way, or used up; 413 for a body that is too large, and 415 for one \
+        that is not JSON; 501 for what this kernel or version can't do; 503 for what may work later.",
 ))]
 struct Document;
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -49,6 +50,10 @@ fn files(folder: &Path, name: &str) -> TlsFiles {
 
 /// A server that answers `hello` to whoever gets in.
 fn serving(files: &TlsFiles) -> (SocketAddr, watch::Sender<bool>) {
+    serving_with(files, serve::Patience::default())
+}
+
+fn serving_with(files: &TlsFiles, patience: serve::Patience) -> (SocketAddr, watch::Sender<bool>) {
     // Not the machine's own file, should it have one.
     let config_file = files.authorities.with_file_name("daemon.json");
     std::fs::write(&config_file, "{}").unwrap();
@@ -59,7 +64,7 @@ fn serving(files: &TlsFiles) -> (SocketAddr, watch::Sender<bool>) {
     let address = listeners[0].local_address().unwrap();
     let (stop, stopping) = watch::channel(false);
     let router = Router::new().route("/", get(|| async { "hello" }));
-    tokio::spawn(serve::serve(listeners, router, serve::Patience::default(), stopping));
+    tokio::spawn(serve::serve(listeners, router, patience, stopping));
     (address, stop)
 }
 
@@ -102,6 +107,22 @@ async fn a_caller_with_another_authority_s_certificate_is_refused() {
     let mut stranger = files(theirs.path(), "stranger");
     stranger.authorities = ours.path().join("ca.pem");
     assert!(ask(address, client(&stranger).unwrap()).await.is_err());
+}
+
+#[tokio::test]
+async fn who_does_not_shake_hands_in_time_is_hung_up_on() {
+    let folder = certificates(&["daemon", "person"]);
+    let patience = serve::Patience { head: Duration::from_millis(1), ..serve::Patience::default() };
+    let (address, _stop) = serving_with(&files(folder.path(), "daemon"), patience);
+    // The first bytes of a record that promises more.
+    for first in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        let mut rest = Vec::new();
+        // A reset is a hang-up, too.
+        drop(stream.read_to_end(&mut rest).await);
+        assert!(rest.is_empty(), "{rest:?}");
+    }
 }
 
 /// What the command line says when it asks there.

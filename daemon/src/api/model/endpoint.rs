@@ -188,8 +188,11 @@ impl Opened {
     }
 }
 
-/// Those of the endpoint's addresses towards which its sandbox's plan masquerades UDP.
-fn masqueraded(endpoint: &endpoint::Endpoint, sandbox: Option<&Sandbox>) -> Vec<IpAddr> {
+/// Those of the endpoint's addresses towards which its sandbox's plan masquerades UDP, if it publishes any.
+fn masqueraded(endpoint: &endpoint::Endpoint, sandbox: Option<&Sandbox>, bindings: &[PortBinding]) -> Vec<IpAddr> {
+    if !bindings.iter().any(is_translated_udp) {
+        return Vec::new();
+    }
     let own: Vec<IpAddr> = endpoint.lease.iter().flat_map(Lease::addresses).collect();
     let plan = sandbox.map(|sandbox| sandbox.state.footprint()).unwrap_or_default();
     let masqueraded = plan.resources().iter().filter_map(|resource| match resource {
@@ -252,9 +255,9 @@ impl Endpoint {
         can_hold: fn(Protocol) -> bool,
     ) -> Self {
         let attachment = endpoint.state.attachment();
-        let masqueraded = masqueraded(endpoint, sandbox);
         let opened = attachment.map_or_else(|| Opened(BTreeMap::new()), |it| Opened::by(&it.plans.ports));
         let bindings = attachment.map(|it| it.ports.as_slice()).unwrap_or_default();
+        let masqueraded = masqueraded(endpoint, sandbox, bindings);
         let lease = endpoint.lease.clone().unwrap_or_default();
         let name = |network: &Network| network.name.to_string();
         let owed = match &endpoint.state {
