@@ -5,9 +5,11 @@ use std::cell::RefCell;
 use axum::http::Method;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
-use crate::caller::Answer;
+use crate::caller::{Answer, encoded};
 use crate::fields::{World, path};
 use crate::wrong::good;
 
@@ -31,6 +33,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
+        (1usize..100_000).prop_map(|length| "x".repeat(length)),
         "[a-z0-9./:-]{0,20}",
         prop::sample::select(vec!["front", "web", "spare", "10.1.0.0/24", "10.1.0.1", "fd00::1", "80:80", "../.."])
             .prop_map(str::to_owned),
@@ -117,6 +120,63 @@ fn worlds() -> (Runtime, RefCell<World>) {
     (runtime, RefCell::new(world))
 }
 
+#[test]
+fn no_path_breaks_the_daemon() {
+    let (runtime, world) = worlds();
+    let operations = world.borrow().document.operations();
+    let case = (prop::sample::select(operations), any::<String>(), "[!-~]{0,40}", prop::option::of("[!-~]{0,40}"));
+    proptest!(ProptestConfig::with_cases(500), |((operation, name, rest, query) in case)| {
+        let rest = rest.replace(['<', '>', '"', '`', '\\', '^', '{', '}', '|', '#', '?'], "%");
+        let query = query.map(|query| format!("?{}", query.replace(['<', '>', '"', '#'], "%"))).unwrap_or_default();
+        let named = operation.path.split('/').map(|part| if part.starts_with('{') { encoded(&name) } else { part.into() });
+        let named = named.collect::<Vec<String>>().join("/");
+        for path in [format!("{named}{query}"), format!("{named}{rest}{query}"), format!("/cnm/v1/{rest}{query}")] {
+            // An endless stream has no body to wait for.
+            let method = if path.starts_with("/cnm/v1/events") { &Method::DELETE } else { &operation.method };
+            let answer = ask(&runtime, &world, method, &path, b"{".to_vec());
+            prop_assert!(answer.status < 500, "{method} {path}: {answer:?}");
+        }
+    });
+}
+
+#[test]
+fn no_bytes_break_the_daemon() {
+    let (runtime, world) = worlds();
+    let socket = world.borrow().daemon.socket();
+    let line = prop::sample::select(vec![
+        "GET /cnm/v1/version HTTP/1.1\r\n",
+        "POST /cnm/v1/networks HTTP/1.0\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        "Host: x\r\n",
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Type: application/json\r\n",
+        "Expect: 100-continue\r\n",
+        "Upgrade: h2c\r\nConnection: upgrade\r\n",
+        "\r\n",
+        "5\r\n",
+        "0\r\n\r\n",
+        "\u{16}\u{3}\u{1}",
+    ]);
+    let piece = prop_oneof![
+        3 => line.prop_map(|line| line.as_bytes().to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..50),
+    ];
+    proptest!(ProptestConfig::with_cases(500), |(pieces in prop::collection::vec(piece, 0..10))| {
+        let heard = runtime.block_on(async {
+            let mut stream = UnixStream::connect(&socket).await.unwrap();
+            // The daemon may hang up at any byte.
+            drop(stream.write_all(&pieces.concat()).await);
+            drop(stream.shutdown().await);
+            let mut heard = Vec::new();
+            drop(stream.read_to_end(&mut heard).await);
+            String::from_utf8_lossy(&heard).into_owned()
+        });
+        prop_assert!(!heard.contains("HTTP/1.1 5"), "{heard}");
+        ask(&runtime, &world, &Method::GET, "/cnm/v1/version", Vec::new());
+    });
+}
+
 /// Asked on a connection that must outlast the answer.
 fn ask(runtime: &Runtime, world: &RefCell<World>, method: &Method, path: &str, body: Vec<u8>) -> Answer {
     let mut world = world.borrow_mut();
@@ -139,6 +199,7 @@ fn no_body_breaks_the_daemon() {
         let told = String::from_utf8_lossy(&body).chars().take(200).collect::<String>();
         let answer = ask(&runtime, &world, &operation.method, &path(&operation, None), body);
         prop_assert!(answer.status < 500, "{} {told}: {answer:?}", operation.path);
+        prop_assert!(answer.message().chars().count() < 1000, "{} {told}: {answer:?}", operation.path);
         prop_assert!(answer.status < 400 || answer.message().len() > 10, "{} {told}: {answer:?}", operation.path);
     });
 }
