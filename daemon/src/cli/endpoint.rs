@@ -26,6 +26,8 @@ Examples:
   trestle endpoint publish front/web 8080:80
   trestle endpoint publish front/web 127.0.0.1:53:53/udp 8000-8010:9000-9010";
 
+const FILTER: &str = "Only what fits, as in name=web; the keys are id, name, network, sandbox and state. May be repeated: any value of a key, every key";
+
 /// What can be done with endpoints.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
@@ -41,7 +43,7 @@ pub enum Command {
         format: Format,
     },
     /// List endpoints
-    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f')))]
+    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f').help(FILTER)))]
     Ls(Listing),
     /// Show all about endpoints
     Inspect(Inspection),

@@ -24,6 +24,8 @@ Examples:
   trestle network create --ipv6 --subnet 10.1.0.0/24 --gateway 10.1.0.254 front
   trestle network create --internal -o com.docker.network.bridge.enable_icc=false vault";
 
+const FILTER: &str = "Only what fits, as in name=web; the keys are driver, id, label, name and scope. May be repeated: any value of a key, every key";
+
 /// What can be done with networks.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
@@ -32,7 +34,7 @@ pub enum Command {
     #[command(after_help = CREATE_EXAMPLES)]
     Create(Box<Create>),
     /// List networks
-    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f')))]
+    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f').help(FILTER)))]
     Ls(Listing),
     /// Show all about networks
     Inspect(Inspection),
@@ -44,6 +46,7 @@ pub enum Command {
         networks: Vec<String>,
     },
     /// Remove every network that no endpoint is on; their names are shown
+    #[command(mut_arg("filter", |filter| filter.help(FILTER)))]
     Prune {
         /// Do not ask whether it is meant
         #[arg(short, long)]

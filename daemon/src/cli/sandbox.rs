@@ -29,6 +29,8 @@ Examples:
   trestle sandbox exec web ip -brief address
   trestle sandbox exec web -- python3 -m http.server 80";
 
+const FILTER: &str = "Only what fits, as in name=web; the keys are id, name, network and state. May be repeated: any value of a key, every key";
+
 /// What can be done with sandboxes.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
@@ -37,7 +39,7 @@ pub enum Command {
     #[command(after_help = CREATE_EXAMPLES)]
     Create(Create),
     /// List sandboxes
-    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f')))]
+    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f').help(FILTER)))]
     Ls(Listing),
     /// Show all about sandboxes
     Inspect(Inspection),

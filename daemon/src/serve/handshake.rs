@@ -9,19 +9,19 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{CertificateError, Error as TlsError};
 use tokio_rustls::server::TlsStream;
 
-use super::Patience;
+use super::Limits;
 
 /// How much of what a refused caller still says is taken in, in bytes. Hanging up on it would take our alert back.
 const LAST_WORDS: u64 = 64 << 10;
 
 /// Shakes hands; `None` for who is refused, or takes too long.
-pub(super) async fn shake(tls: TlsAcceptor, stream: TcpStream, patience: Patience) -> Option<TlsStream<TcpStream>> {
+pub(super) async fn shake(tls: TlsAcceptor, stream: TcpStream, limits: Limits) -> Option<TlsStream<TcpStream>> {
     let caller = stream.peer_addr().map_or_else(|_| "a caller".to_owned(), |address| format!("the caller {address}"));
-    match timeout(patience.head, tls.accept(stream).into_fallible()).await {
+    match timeout(limits.handshake, tls.accept(stream).into_fallible()).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err((error, stream))) => {
             tracing::info!("{caller} was refused: {}", reason(&error));
-            if timeout(patience.farewell, let_finish(stream)).await.is_err() {
+            if timeout(limits.farewell, let_finish(stream)).await.is_err() {
                 tracing::debug!("{caller} did not hang up");
             }
             None

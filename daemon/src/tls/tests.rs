@@ -50,10 +50,10 @@ fn files(folder: &Path, name: &str) -> TlsFiles {
 
 /// A server that answers `hello` to whoever gets in.
 fn serving(files: &TlsFiles) -> (SocketAddr, watch::Sender<bool>) {
-    serving_with(files, serve::Patience::default())
+    serving_with(files, serve::Limits::default())
 }
 
-fn serving_with(files: &TlsFiles, patience: serve::Patience) -> (SocketAddr, watch::Sender<bool>) {
+fn serving_with(files: &TlsFiles, limits: serve::Limits) -> (SocketAddr, watch::Sender<bool>) {
     // Not the machine's own file, should it have one.
     let config_file = files.authorities.with_file_name("daemon.json");
     std::fs::write(&config_file, "{}").unwrap();
@@ -64,7 +64,7 @@ fn serving_with(files: &TlsFiles, patience: serve::Patience) -> (SocketAddr, wat
     let address = listeners[0].local_address().unwrap();
     let (stop, stopping) = watch::channel(false);
     let router = Router::new().route("/", get(|| async { "hello" }));
-    tokio::spawn(serve::serve(listeners, router, patience, stopping));
+    tokio::spawn(serve::serve(listeners, router, limits, stopping));
     (address, stop)
 }
 
@@ -112,8 +112,8 @@ async fn a_caller_with_another_authority_s_certificate_is_refused() {
 #[tokio::test]
 async fn who_does_not_shake_hands_in_time_is_hung_up_on() {
     let folder = certificates(&["daemon", "person"]);
-    let patience = serve::Patience { head: Duration::from_millis(1), ..serve::Patience::default() };
-    let (address, _stop) = serving_with(&files(folder.path(), "daemon"), patience);
+    let limits = serve::Limits { handshake: Duration::from_millis(1), ..serve::Limits::default() };
+    let (address, _stop) = serving_with(&files(folder.path(), "daemon"), limits);
     // The first bytes of a record that promises more.
     for first in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
         let mut stream = TcpStream::connect(address).await.unwrap();

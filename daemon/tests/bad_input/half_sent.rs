@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::{TcpStream, UnixStream};
 
 use trestle::api::extract::LARGEST_BODY;
-use trestle::serve::Patience;
+use trestle::serve::Limits;
 
 use crate::caller::Caller;
 use crate::fixture::Daemon;
@@ -38,7 +38,7 @@ async fn is_answered(daemon: &Daemon) {
 
 #[tokio::test]
 async fn a_body_that_does_not_come_is_refused_in_time_and_changes_nothing() {
-    let daemon = Daemon::start_with(Patience { body: AT_ONCE, ..Patience::default() }).await;
+    let daemon = Daemon::start_with(Limits { body: AT_ONCE, ..Limits::default() }).await;
     for head in [format!("{HEAD}Content-Length: 100\r\n\r\n"), format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n9\r\n")]
     {
         let mut stream = connect(&daemon).await;
@@ -53,7 +53,7 @@ async fn a_body_that_does_not_come_is_refused_in_time_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_body_that_comes_with_its_head_is_read_however_short_the_patience() {
-    let daemon = Daemon::start_with(Patience { body: Duration::ZERO, ..Patience::default() }).await;
+    let daemon = Daemon::start_with(Limits { body: Duration::ZERO, ..Limits::default() }).await;
     let mut stream = connect(&daemon).await;
     let body = r#"{"name": "front"}"#;
     let request = format!("{HEAD}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -64,7 +64,7 @@ async fn a_body_that_comes_with_its_head_is_read_however_short_the_patience() {
 
 #[tokio::test]
 async fn a_head_that_does_not_come_ends_the_connection() {
-    let daemon = Daemon::start_with(Patience { head: AT_ONCE, ..Patience::default() }).await;
+    let daemon = Daemon::start_with(Limits { head: AT_ONCE, ..Limits::default() }).await;
     for head in ["", "POST /cnm", HEAD] {
         let mut stream = connect(&daemon).await;
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -93,7 +93,7 @@ async fn trickled(stream: impl AsyncRead + AsyncWrite + Unpin, forever: &[u8]) -
 
 #[tokio::test]
 async fn what_comes_in_drops_has_no_more_time_than_what_stops() {
-    let short = Patience { head: Duration::from_millis(20), body: Duration::from_millis(20), ..Patience::default() };
+    let short = Limits { head: Duration::from_millis(20), body: Duration::from_millis(20), ..Limits::default() };
     let daemon = Daemon::start_with(short).await;
     let mut stream = connect(&daemon).await;
     stream.write_all(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
@@ -108,7 +108,7 @@ async fn what_comes_in_drops_has_no_more_time_than_what_stops() {
 
 #[tokio::test]
 async fn any_number_of_slow_callers_keep_no_other_waiting() {
-    let daemon = Daemon::start_with(Patience { head: NEVER, body: NEVER, farewell: AT_ONCE }).await;
+    let daemon = Daemon::start_with(Limits { head: NEVER, body: NEVER, farewell: AT_ONCE, ..Limits::default() }).await;
     let mut slow = Vec::new();
     for rest in ["", "Content-Length: 100\r\n\r\n{\"name\": \"front\"", "Transfer-Encoding: chunked\r\n\r\n5\r\n{"] {
         for _ in 0..100 {
@@ -126,6 +126,20 @@ async fn any_number_of_slow_callers_keep_no_other_waiting() {
     for mut stream in slow {
         told(&mut stream).await;
     }
+}
+
+#[tokio::test]
+async fn who_is_one_too_many_waits_for_another_to_leave() {
+    let daemon = Daemon::start_with(Limits { head: NEVER, connections: 2, ..Limits::default() }).await;
+    let (first, _second) = (connect(&daemon).await, connect(&daemon).await);
+    let mut third = connect(&daemon).await;
+    third.write_all(b"GET /cnm/v1/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    // Who comes over another listener is no concern of theirs.
+    let mut other = TcpStream::connect(daemon.tcp).await.unwrap();
+    other.write_all(b"GET /cnm/v1/version HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").await.unwrap();
+    assert!(told(&mut other).await.starts_with("HTTP/1.1 200 "));
+    drop(first);
+    assert!(told(&mut third).await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! How long callers are waited for.
+//! How long callers are waited for, and how many at once.
 
 use std::fmt;
 use std::pin::Pin;
@@ -8,20 +8,31 @@ use std::time::Duration;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use tokio::time::{Sleep, sleep};
 
-/// How long a caller may take. Nobody who takes longer keeps more than his own connection waiting.
+/// What a caller may take: nobody who takes more keeps others waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For the TLS handshake, and for a request's head. An idle connection is closed after it, too.
+pub struct Limits {
+    /// Time for the TLS handshake: until then a caller may be anyone.
+    pub handshake: Duration,
+    /// Time for a request's head. An idle connection is closed after it, too.
     pub head: Duration,
-    /// For the rest of a request's body, once some of it is waited for.
+    /// Time for the rest of a request's body, once some of it is waited for.
     pub body: Duration,
-    /// For the end of a connection, once the daemon stops.
+    /// Time for the end of a connection, once the daemon stops.
     pub farewell: Duration,
+    /// Connections at once for each listener; further ones wait for one to end. File descriptors are bounded, and
+    /// published ports need them, too.
+    pub connections: usize,
 }
 
-impl Default for Patience {
+impl Default for Limits {
     fn default() -> Self {
-        Self { head: Duration::from_secs(60), body: Duration::from_secs(30), farewell: Duration::from_secs(5) }
+        Self {
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(60),
+            body: Duration::from_secs(30),
+            farewell: Duration::from_secs(5),
+            connections: 1024,
+        }
     }
 }
 
