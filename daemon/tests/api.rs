@@ -84,6 +84,17 @@ async fn the_document_and_the_routes_are_the_same() {
 }
 
 #[tokio::test]
+async fn what_a_kernel_may_lack_is_documented_where_it_may_be_missed() {
+    let daemon = Daemon::start().await;
+    let document: Value = serde_json::from_str(&daemon.document.to_json().unwrap()).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let Some(post) = operations.get("post") else { continue };
+        let takes_away = ["/leave", "/disconnect", "/unpublish"].iter().any(|end| path.ends_with(end));
+        assert_eq!(post["responses"].get("501").is_some(), !takes_away, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_network_is_created_shown_and_deleted() {
     let daemon = Daemon::start().await;
     let (status, network) = post(&daemon, "/networks", json!({"name": "front", "labels": {"a": "b"}})).await;

@@ -27,10 +27,15 @@ impl Taken {
     /// As the document tells.
     pub(super) fn of(document: &OpenApi) -> Self {
         let operations = |item: &PathItem| {
-            [(Method::GET, &item.get), (Method::POST, &item.post), (Method::DELETE, &item.delete)]
-                .into_iter()
-                .filter_map(|(method, operation)| Some((method, Takes::of(operation.as_ref()?))))
-                .collect()
+            let methods = [
+                (Method::GET, &item.get),
+                (Method::POST, &item.post),
+                (Method::PUT, &item.put),
+                (Method::PATCH, &item.patch),
+                (Method::DELETE, &item.delete),
+            ];
+            let operations = methods.into_iter();
+            operations.filter_map(|(method, operation)| Some((method, Takes::of(operation.as_ref()?)))).collect()
         };
         Self(document.paths.paths.iter().map(|(path, item)| (path.clone(), operations(item))).collect())
     }

@@ -137,6 +137,7 @@ pub(crate) fn wrong(key: &str) -> Vec<(Value, &'static str)> {
             (json!(["9090:0"]), "port 0 is no port"),
             (json!(["99999:80"]), "99999"),
             (json!(["224.0.0.1:80:80"]), "no address of one host"),
+            (json!(["[fe80::1]:80:80"]), "says nothing without its link"),
             (json!(["8000-8001:80-82"]), "can't serve"),
             (json!(["9090:80", "9090:81"]), "9090"),
             (json!(["80/icmp"]), "\"icmp\" is not a protocol"),
