@@ -93,13 +93,14 @@ async fn trickled(stream: impl AsyncRead + AsyncWrite + Unpin, forever: &[u8]) -
 
 #[tokio::test]
 async fn what_comes_in_drops_has_no_more_time_than_what_stops() {
-    let short = Limits { head: Duration::from_millis(20), body: Duration::from_millis(20), ..Limits::default() };
-    let daemon = Daemon::start_with(short).await;
+    let short = Duration::from_millis(20);
+    let daemon = Daemon::start_with(Limits { body: short, ..Limits::default() }).await;
     let mut stream = connect(&daemon).await;
     stream.write_all(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n").as_bytes()).await.unwrap();
     // Chunks of one blank each, which the largest body has room for a million of.
     let answer = trickled(stream, b"1\r\n \r\n").await;
     assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
+    let daemon = Daemon::start_with(Limits { head: short, ..Limits::default() }).await;
     let mut stream = connect(&daemon).await;
     stream.write_all(b"POST /cnm").await.unwrap();
     let answer = trickled(stream, b"a").await;
