@@ -34,6 +34,17 @@ pub trait Ipam: Send + Sync {
 
     /// Gives an address back. Unknown addresses and pools are no error.
     async fn release_address(&self, pool: &str, address: IpAddr) -> Result<()>;
+
+    /// Gives a pool back that was asked for and never used, as by a dry run: where the manager can, what it chooses
+    /// next is what it would have chosen without.
+    async fn cancel_pool(&self, pool: &str) -> Result<()> {
+        self.release_pool(pool).await
+    }
+
+    /// Gives an address back that was asked for and never used; likewise.
+    async fn cancel_address(&self, pool: &str, address: IpAddr) -> Result<()> {
+        self.release_address(pool, address).await
+    }
 }
 
 /// A family of Internet addresses.

@@ -190,6 +190,12 @@ impl PortRequest {
         if let Some(address) = self.address.filter(|address| !is_one_host(address)) {
             return Err(Error::invalid(format!("publishing {self}: {address} is no address of one host")));
         }
+        if let Some(IpAddr::V6(address)) =
+            self.address.filter(|it| matches!(it, IpAddr::V6(it) if it.is_unicast_link_local()))
+        {
+            let why = "is a link-local address, which says nothing without its link; give another of the host's";
+            return Err(Error::invalid(format!("publishing {self}: {address} {why}")));
+        }
         match self.host {
             HostPorts::Ephemeral => Ok(()),
             HostPorts::Within(host) if host.count() == self.container.count() || self.container.count() == 1 => Ok(()),
@@ -347,6 +353,7 @@ mod tests {
             "224.0.0.1:80:80",
             "255.255.255.255:80:80",
             "[ff02::1]:80:80",
+            "[fe80::1]:80:80",
             "65536",
             "80/icmp",
             "a:80",

@@ -21,6 +21,7 @@ use crate::api::app::{About, App};
 use crate::api::model::system::Version;
 use crate::config::{Flags, LogLevel, Settings};
 use crate::metrics::Metrics;
+use crate::serve::Limits;
 use crate::{api, assemble, roots, serve, tls};
 
 /// Runs the daemon until it is told to stop.
@@ -97,7 +98,7 @@ async fn run(settings: Settings) -> Result<()> {
     let work = Arc::clone(&app.work);
     let (router, _) = api::router(app);
     let keeping = tokio::spawn(async move { controller.run().await });
-    let serving = tokio::spawn(serve::serve(listeners, router, stopping));
+    let serving = tokio::spawn(serve::serve(listeners, router, Limits::default(), stopping));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hosts = hosts.join(" "), "ready");
     tell_manager(&[NotifyState::Ready]);
 

@@ -84,6 +84,17 @@ async fn the_document_and_the_routes_are_the_same() {
 }
 
 #[tokio::test]
+async fn what_a_kernel_may_lack_is_documented_where_it_may_be_missed() {
+    let daemon = Daemon::start().await;
+    let document: Value = serde_json::from_str(&daemon.document.to_json().unwrap()).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let Some(post) = operations.get("post") else { continue };
+        let takes_away = ["/leave", "/disconnect", "/unpublish"].iter().any(|end| path.ends_with(end));
+        assert_eq!(post["responses"].get("501").is_some(), !takes_away, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_network_is_created_shown_and_deleted() {
     let daemon = Daemon::start().await;
     let (status, network) = post(&daemon, "/networks", json!({"name": "front", "labels": {"a": "b"}})).await;
@@ -233,6 +244,41 @@ async fn a_sandbox_with_two_endpoints_on_a_network_is_disconnected_by_none_of_th
 }
 
 #[tokio::test]
+async fn a_dry_run_tells_what_then_happens_however_often_it_is_asked() {
+    let daemon = Daemon::start().await;
+    let network = json!({"name": "front", "ipv6": true});
+    let plans = [
+        post(&daemon, "/networks?dry_run=true", network.clone()).await,
+        post(&daemon, "/networks?dry_run=true", network.clone()).await,
+    ];
+    let (_, network) = post(&daemon, "/networks", network).await;
+    for (_, plan) in plans {
+        let plan = plan.to_string();
+        for pool in network["pools"].as_array().unwrap() {
+            let gateway = pool["gateway"].as_str().unwrap();
+            assert!(plan.contains(&format!("\"{gateway}/")), "{gateway} in {plan}");
+        }
+    }
+    for name in ["one", "two", "three"] {
+        post(&daemon, "/sandboxes", json!({"name": name})).await;
+        let wishes = json!({"network": "front", "ports": ["80", "443"]});
+        let connect = format!("/sandboxes/{name}/connect");
+        let mut plans = Vec::new();
+        for _ in 0..3 {
+            plans.push(post(&daemon, &format!("{connect}?dry_run=true"), wishes.clone()).await.1.to_string());
+        }
+        let (_, endpoint) = post(&daemon, &connect, wishes).await;
+        let addresses = ["ipv4", "ipv6"].map(|field| endpoint[field].as_str().unwrap().to_owned());
+        let ports = endpoint["published"].as_array().unwrap().iter().map(|it| it["port"].as_str().unwrap());
+        let hosts = ports.map(|port| format!("\"{}\"", port.split(':').next().unwrap()));
+        let expected: Vec<String> = addresses.into_iter().chain(hosts).collect();
+        for plan in plans {
+            assert!(expected.iter().all(|it| plan.contains(it)), "{expected:?} in {plan}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn wrong_input_is_refused_by_name_and_changes_nothing() {
     let daemon = Daemon::start().await;
     post(&daemon, "/networks", json!({"name": "front"})).await;
@@ -267,7 +313,7 @@ async fn wrong_input_is_refused_by_name_and_changes_nothing() {
         ("/networks/..", 404),
         ("/networks/", 404),
         ("/nothing", 404),
-        ("/endpoints/nosuch?force=1", 404),
+        ("/endpoints/nosuch?force=1", 400),
         ("/events?subject=image", 400),
         ("/events?since=1", 400),
     ] {

@@ -138,3 +138,73 @@ fn the_unit_that_people_are_told_of_is_the_one_that_is_there() {
     assert!(unit.lines().any(|line| line == "Alias=trestled.service"), "{unit}");
     assert!(unit.contains("ExecStart=/usr/bin/trestled "), "{unit}");
 }
+
+#[tokio::test]
+async fn a_list_is_filtered_as_with_docker() {
+    let daemon = Daemon::start().await;
+    good(&daemon, "network create --label team=red front").await;
+    good(&daemon, "network create --label team=blue frontier").await;
+    let null = good(&daemon, "network create -d null none").await;
+    for name in ["web", "job"] {
+        good(&daemon, &format!("sandbox create {name}")).await;
+    }
+    good(&daemon, "connect front web").await;
+    good(&daemon, "endpoint create --name spare frontier").await;
+    for (line, expected) in [
+        ("network ls", 3),
+        ("network ls -f name=front", 2),
+        ("network ls --filter driver=null", 1),
+        ("network ls -f label=team", 2),
+        ("network ls -f label=team=red -f driver=bridge", 1),
+        ("network ls -f name=none -f name=frontier", 2),
+        (&format!("network ls -f id={}", &null[..12]), 1),
+        ("endpoint ls -f network=front", 1),
+        ("endpoint ls -f state=reserved", 1),
+        ("endpoint ls -f sandbox=web -f network=frontier", 0),
+        ("sandbox ls -f network=front", 1),
+        ("sandbox ls -f name=o", 1),
+    ] {
+        assert_eq!(good(&daemon, &format!("{line} -q")).await.lines().count(), expected, "{line}");
+        let json: serde_json::Value =
+            serde_json::from_str(&good(&daemon, &format!("{line} --format json")).await).unwrap();
+        assert_eq!(json.as_array().unwrap().len(), expected, "{line}");
+    }
+    let ran = trestle(&daemon.host(), "network ls -f color=red").await;
+    assert_eq!((ran.code, ran.err.contains("driver, id, label, name, scope")), (2, true), "{}", ran.err);
+}
+
+#[tokio::test]
+async fn networks_that_nobody_is_on_are_pruned_and_no_others() {
+    let daemon = Daemon::start().await;
+    for name in ["front", "old", "older"] {
+        good(&daemon, &format!("network create {name}")).await;
+    }
+    good(&daemon, "endpoint create front").await;
+    let ran = trestle(&daemon.host(), "network prune").await;
+    assert_eq!(ran.code, 1, "whoever says nothing does not mean it");
+    assert!(ran.err.contains("This removes the networks") && ran.err.contains("old"), "{}", ran.err);
+    assert_eq!(good(&daemon, "network prune --force --filter name=older").await, "older\n");
+    assert_eq!(good(&daemon, "network prune -f").await, "old\n");
+    assert_eq!(good(&daemon, "network prune -f").await, "");
+    assert_eq!(good(&daemon, "network ls -q").await.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn what_is_inspected_is_json_or_a_sheet_for_people() {
+    let daemon = Daemon::start().await;
+    good(&daemon, "network create --subnet 10.1.0.0/24 front").await;
+    good(&daemon, "sandbox create web").await;
+    good(&daemon, "connect -p 8080:80 front web").await;
+    for (line, named) in [
+        ("network inspect front", "subnet: 10.1.0.0/24"),
+        ("sandbox inspect web", "state: ready"),
+        ("endpoint inspect front/web", "port: 8080:80/tcp"),
+    ] {
+        assert_eq!(good(&daemon, line).await, good(&daemon, &format!("{line} --format json")).await);
+        let sheet = good(&daemon, &format!("{line} --format table")).await;
+        assert!(sheet.lines().next().unwrap().starts_with("id: "), "{sheet}");
+        assert!(sheet.contains(named), "{sheet}");
+    }
+    let ran = trestle(&daemon.host(), "network inspect --format table nobody front").await;
+    assert_eq!((ran.code, ran.out.contains("name: front"), ran.err.contains("nobody")), (3, true, true), "{}", ran.err);
+}

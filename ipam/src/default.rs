@@ -40,6 +40,8 @@ struct Leases {
 struct Choice {
     turn: Turn,
     resting: Option<IpNet>,
+    /// What was chosen last, and whose turn it was before.
+    last: Option<(IpNet, Turn)>,
 }
 
 /// What a pool request comes down to.
@@ -95,6 +97,17 @@ impl Ipam for DefaultIpam {
         Ok(())
     }
 
+    async fn cancel_pool(&self, pool: &str) -> Result<()> {
+        let mut leases = self.leases();
+        if let Some(pool) = leases.pools.remove(pool) {
+            let choice = leases.choice(span::family(pool.subnet()));
+            if let Some((_, before)) = choice.last.take_if(|(chosen, _)| *chosen == pool.subnet()) {
+                choice.turn = before;
+            }
+        }
+        Ok(())
+    }
+
     async fn request_address(&self, pool: &str, request: &AddressRequest) -> Result<IpNet> {
         match self.leases().pools.get_mut(pool) {
             Some(pool) => pool.request(request),
@@ -105,6 +118,13 @@ impl Ipam for DefaultIpam {
     async fn release_address(&self, pool: &str, address: IpAddr) -> Result<()> {
         if let Some(pool) = self.leases().pools.get_mut(pool) {
             pool.release(address);
+        }
+        Ok(())
+    }
+
+    async fn cancel_address(&self, pool: &str, address: IpAddr) -> Result<()> {
+        if let Some(pool) = self.leases().pools.get_mut(pool) {
+            pool.cancel(address);
         }
         Ok(())
     }
@@ -166,16 +186,18 @@ impl Leases {
         if let Some(resting) = choice.resting {
             rested.insert(Span::of(resting));
         }
-        defaults
+        let before = choice.turn;
+        let chosen = defaults
             .choose(family, length, &rested, &mut choice.turn)
-            .or_else(|| defaults.choose(family, length, &taken, &mut choice.turn))
-            .ok_or_else(|| {
-                let of_length = length.map(|length| format!(" that holds a /{length}")).unwrap_or_default();
-                Error::exhausted(format!(
-                    "every default address pool{of_length} is in use by a network or by the host; \
+            .or_else(|| defaults.choose(family, length, &taken, &mut choice.turn));
+        choice.last = chosen.map(|chosen| (chosen, before));
+        chosen.ok_or_else(|| {
+            let of_length = length.map(|length| format!(" that holds a /{length}")).unwrap_or_default();
+            Error::exhausted(format!(
+                "every default address pool{of_length} is in use by a network or by the host; \
                      name a subnet, or give the daemon more pools with --default-address-pool"
-                ))
-            })
+            ))
+        })
     }
 }
 

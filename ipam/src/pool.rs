@@ -24,6 +24,16 @@ pub(crate) struct Pool {
     next: u128,
     /// What was released last: given again only if nothing else is left.
     resting: Option<u128>,
+    /// What was leased last, and how things stood before.
+    last: Option<Before>,
+}
+
+/// How things stood before an address was leased.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    leased: u128,
+    next: u128,
+    resting: Option<u128>,
 }
 
 impl Pool {
@@ -35,7 +45,16 @@ impl Pool {
             None => usable,
         };
         let family = span::family(subnet);
-        Ok(Self { subnet, family, usable, range, leased: Leased::default(), next: range.first, resting: None })
+        Ok(Self {
+            subnet,
+            family,
+            usable,
+            range,
+            leased: Leased::default(),
+            next: range.first,
+            resting: None,
+            last: None,
+        })
     }
 
     pub(crate) fn subnet(&self) -> IpNet {
@@ -43,6 +62,7 @@ impl Pool {
     }
 
     pub(crate) fn request(&mut self, request: &AddressRequest) -> Result<IpNet> {
+        let (next, resting) = (self.next, self.resting);
         let number = match (request.wanted, &request.purpose) {
             (Some(wanted), _) => self.granted(wanted)?,
             (None, Purpose::Gateway) => self.lowest().ok_or_else(|| self.exhausted(self.usable))?,
@@ -52,6 +72,7 @@ impl Pool {
             }
         };
         self.leased.insert(number);
+        self.last = Some(Before { leased: number, next, resting });
         if self.resting == Some(number) {
             self.resting = None;
         }
@@ -62,6 +83,18 @@ impl Pool {
     pub(crate) fn release(&mut self, address: IpAddr) {
         if self.subnet.contains(&address) && self.leased.remove(span::number(address)) {
             self.resting = Some(span::number(address));
+            self.last = None;
+        }
+    }
+
+    /// Takes an address back that was never used. If it was the last to be leased, all is as it was before.
+    pub(crate) fn cancel(&mut self, address: IpAddr) {
+        let number = span::number(address);
+        if self.subnet.contains(&address)
+            && self.leased.remove(number)
+            && let Some(before) = self.last.take_if(|before| before.leased == number)
+        {
+            (self.next, self.resting) = (before.next, before.resting);
         }
     }
 

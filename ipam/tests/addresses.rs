@@ -252,4 +252,42 @@ proptest! {
         let given: BTreeSet<u128> = range.clone().map(|_| offset(next(&ipam, &pool).unwrap())).collect();
         prop_assert_eq!(given, range.collect::<BTreeSet<_>>(), "all released, the pool is as new");
     }
+
+    #[test]
+    fn what_was_only_asked_for_leaves_no_trace(
+        shape in shapes(),
+        steps in prop::collection::vec((step(), prop::option::of(step())), 1..80),
+    ) {
+        let (subnet, range, ..) = shape;
+        let ((asked, pool), (untouched, _)) = (with_pool(subnet, range), with_pool(subnet, range));
+        let base = net(subnet).network();
+        let address = |offset: u128| match base {
+            IpAddr::V4(it) => IpAddr::from((it.to_bits() + u32::try_from(offset).unwrap()).to_be_bytes()),
+            IpAddr::V6(it) => IpAddr::from((it.to_bits() + offset).to_be_bytes()),
+        };
+        let request = |ipam: &DefaultIpam, step: &Step| match step {
+            Step::Next => next(ipam, &pool).map_err(|error| error.kind()),
+            Step::Gateway => gateway(ipam, &pool).map_err(|error| error.kind()),
+            Step::Wish(wanted) => wish(ipam, &pool, address(*wanted)).map_err(|error| error.kind()),
+            Step::Release(_) => Err(ErrorKind::NotFound),
+        };
+        let mut leased = Vec::new();
+        for (step, dry_run) in steps {
+            if let Some(Ok(given)) = dry_run.as_ref().map(|dry_run| request(&asked, dry_run)) {
+                cancel(&asked, &pool, given);
+            }
+            match step {
+                Step::Release(index) if !leased.is_empty() => {
+                    let gone = leased.swap_remove(index.index(leased.len()));
+                    release(&asked, &pool, gone);
+                    release(&untouched, &pool, gone);
+                }
+                step => {
+                    let given = request(&asked, &step);
+                    prop_assert_eq!(&given, &request(&untouched, &step));
+                    leased.extend(given);
+                }
+            }
+        }
+    }
 }

@@ -68,6 +68,22 @@ fn a_chosen_pool_keeps_clear_of_the_host_and_of_pools() {
 }
 
 #[test]
+fn a_pool_that_was_only_asked_for_is_the_next_one_still() {
+    let ipam = manager();
+    assert_eq!(chosen(&ipam, Family::V4), "172.17.0.0/16");
+    for _ in 0..3 {
+        for (family, expected) in [(Family::V4, "172.18.0.0/16"), (Family::V6, "fd12:3456:789a::/64")] {
+            assert_eq!(chosen(&ipam, family), expected);
+            now(ipam.cancel_pool(expected)).unwrap();
+        }
+    }
+    pool(&ipam, &subnet("10.0.0.0/24")).unwrap();
+    now(ipam.cancel_pool("10.0.0.0/24")).unwrap();
+    now(ipam.release_pool("172.17.0.0/16")).unwrap();
+    assert_eq!(chosen(&ipam, Family::V4), "172.18.0.0/16", "and what was released comes last still");
+}
+
+#[test]
 fn a_released_pool_comes_back_last() {
     let ipam = manager_with(&[("10.0.0.0/22", 24)]);
     let first = chosen(&ipam, Family::V4);

@@ -74,6 +74,7 @@ impl Inner {
         let planned = async {
             let _sandbox = self.take(Claim::Sandbox(sandbox)).await;
             let (sandbox, none) = (self.ready_sandbox(sandbox)?, Refused::new());
+            let turn = self.state().ports.turn();
             let ports = self.promise_ports(
                 place.driver.as_ref(),
                 &place.network,
@@ -82,7 +83,7 @@ impl Inner {
                 &none,
             )?;
             let attachment = self.ask(&place, &sandbox, ports).await;
-            self.state().ports.release_all(place.endpoint.id);
+            self.state().ports.cancel(place.endpoint.id, turn);
             let attachment = attachment?;
             Ok(together(&self.sandbox_with(&sandbox, &place.network, &place.endpoint, &attachment), &attachment.plans))
         };

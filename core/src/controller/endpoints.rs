@@ -208,7 +208,7 @@ impl Inner {
                 Ok(Reservation { endpoint, network, driver, claims: Vec::new() })
             }
             Err(cause) => {
-                self.release(leases(&network, &endpoint)).await;
+                self.cancel(leases(&network, &endpoint)).await;
                 Err(cause)
             }
         }
@@ -219,7 +219,7 @@ impl Inner {
         if let Err(error) = self.tell_driver(network, endpoint).await {
             tracing::warn!(%error, endpoint = %endpoint.name, "the driver keeps an endpoint that never came to be");
         }
-        self.release(leases(network, endpoint)).await;
+        self.cancel(leases(network, endpoint)).await;
     }
 
     /// Takes an endpoint out of the world, the record before its addresses: no record may claim an address that
@@ -317,6 +317,7 @@ impl Inner {
                         ipam: network.ipam.clone(),
                         pool: pool.to_owned(),
                         address: Some(address),
+                        unused: true,
                     });
                     self.release(taken.collect()).await;
                     return Err(cause).doing(|| format!("choosing an {noun} address on network {}", network.name));
@@ -366,5 +367,6 @@ fn leases(network: &Network, endpoint: &Endpoint) -> Vec<Release> {
     let addresses = [lease.v4.map(|it| IpAddr::from(it.addr())), lease.v6.map(|it| IpAddr::from(it.addr()))];
     let of = |address| pool_for(network.pools.iter(), Some(address)).map(|pool| (pool.id.clone(), address));
     let held = addresses.into_iter().flatten().filter_map(of);
-    held.map(|(pool, address)| Release { ipam: network.ipam.clone(), pool, address: Some(address) }).collect()
+    let release = |(pool, address)| Release { ipam: network.ipam.clone(), pool, address: Some(address), unused: false };
+    held.map(release).collect()
 }

@@ -113,6 +113,11 @@ impl Inner {
         }
     }
 
+    /// Gives back what was leased and never used.
+    pub(super) async fn cancel(&self, releases: Vec<Release>) {
+        self.release(releases.into_iter().map(|it| Release { unused: true, ..it }).collect()).await;
+    }
+
     /// Offers everything that is to be given back; one address manager's refusal keeps no other waiting.
     pub(super) async fn release_owed(&self) -> Result<()> {
         let _in_order = self.releasing.lock().await;
@@ -130,9 +135,11 @@ impl Inner {
 
     async fn try_release(&self, release: &Release) -> Result<()> {
         let ipam = self.surroundings.registry.ipam(&release.ipam)?;
-        match release.address {
-            Some(address) => ipam.release_address(&release.pool, address).await?,
-            None => ipam.release_pool(&release.pool).await?,
+        match (release.address, release.unused) {
+            (Some(address), false) => ipam.release_address(&release.pool, address).await?,
+            (Some(address), true) => ipam.cancel_address(&release.pool, address).await?,
+            (None, false) => ipam.release_pool(&release.pool).await?,
+            (None, true) => ipam.cancel_pool(&release.pool).await?,
         }
         failpoint!("controller.released");
         Ok(())

@@ -131,8 +131,8 @@ impl Controller {
     }
 
     /// Every network.
-    pub fn networks(&self) -> Vec<Network> {
-        self.inner.state().networks.values().map(|network| Network::clone(network)).collect()
+    pub fn networks(&self) -> Vec<Arc<Network>> {
+        self.inner.state().networks.values().cloned().collect()
     }
 
     /// One network.
@@ -183,8 +183,15 @@ impl Controller {
     }
 
     /// Every endpoint, those on their way out included.
-    pub fn endpoints(&self) -> Vec<Endpoint> {
-        self.inner.state().endpoints.values().map(|endpoint| Endpoint::clone(endpoint)).collect()
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.inner.state().endpoints.values().cloned().collect()
+    }
+
+    /// The network that an endpoint is on and the sandbox that it is in, as far as they are there.
+    pub fn belongings(&self, endpoint: &Endpoint) -> (Option<Arc<Network>>, Option<Arc<Sandbox>>) {
+        let state = self.inner.state();
+        let sandbox = endpoint.state.sandbox().and_then(|id| state.sandboxes.get(&id).cloned());
+        (state.networks.get(&endpoint.network).cloned(), sandbox)
     }
 
     /// Every endpoint in a sandbox, or on its way to or from it.
@@ -245,8 +252,8 @@ impl Controller {
     }
 
     /// Every sandbox.
-    pub fn sandboxes(&self) -> Vec<Sandbox> {
-        self.inner.state().listed_sandboxes().map(|sandbox| Sandbox::clone(sandbox)).collect()
+    pub fn sandboxes(&self) -> Vec<Arc<Sandbox>> {
+        self.inner.state().listed_sandboxes().cloned().collect()
     }
 
     /// One sandbox.

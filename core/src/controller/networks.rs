@@ -60,7 +60,7 @@ impl Inner {
             Ok(()) => driver.create_network(&network, &facts).await,
             Err(cause) => Err(cause),
         };
-        self.release(leases(&network)).await;
+        self.cancel(leases(&network)).await;
         Ok((network, plan?))
     }
 
@@ -188,7 +188,7 @@ impl Inner {
                 options: request.ipam_options.clone(),
             };
             if let Err(cause) = lease_pool(ipam.as_ref(), &ask, wish, &mut network.pools).await {
-                self.release(leases(&network)).await;
+                self.cancel(leases(&network)).await;
                 return Err(self.name_the_neighbour(cause, wish));
             }
         }
@@ -348,7 +348,7 @@ async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>,
 fn leases(network: &Network) -> Vec<Release> {
     let of_pool = |pool: &Pool| {
         let own = pool.gateway.into_iter().chain(pool.auxiliary.values().copied()).map(Some);
-        let release = |address| Release { ipam: network.ipam.clone(), pool: pool.id.clone(), address };
+        let release = |address| Release { ipam: network.ipam.clone(), pool: pool.id.clone(), address, unused: false };
         own.chain([None]).map(release).collect::<Vec<_>>()
     };
     network.pools.iter().flat_map(of_pool).collect()

@@ -154,6 +154,19 @@ impl PortTable {
         Ok(())
     }
 
+    /// Whose turn it is, for [`PortTable::cancel`].
+    pub(super) fn turn(&self) -> u16 {
+        self.cursor
+    }
+
+    /// Takes an endpoint's ports back, which were never used: if nobody has chosen since, the turn is as it was.
+    pub(super) fn cancel(&mut self, owner: EndpointId, turn: u16) {
+        if self.chosen.get(&owner).is_some_and(|chosen| chosen.iter().any(|(_, port)| *port == self.cursor)) {
+            self.cursor = turn;
+        }
+        self.release_all(owner);
+    }
+
     /// The next free port after the one chosen last, round the range.
     fn next_free(
         &mut self,
@@ -234,6 +247,18 @@ mod tests {
         let requests: Vec<PortRequest> = requests.iter().map(|text| text.parse().unwrap()).collect();
         let bindings = table.reserve(endpoint(owner), &requests, EPHEMERAL, &Refused::new())?;
         Ok(bindings.iter().map(PortBinding::to_string).collect())
+    }
+
+    #[test]
+    fn ports_that_were_only_asked_for_are_the_next_ones_still() {
+        let mut table = PortTable::default();
+        reserve(&mut table, 'a', &["1"]).unwrap();
+        for _ in 0..3 {
+            let turn = table.turn();
+            assert_eq!(reserve(&mut table, 'b', &["1-2", "80:80"]).unwrap()[0], "40001:1/tcp");
+            table.cancel(endpoint('b'), turn);
+        }
+        assert_eq!(reserve(&mut table, 'c', &["1", "80:80"]).unwrap()[0], "40001:1/tcp");
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(super) struct Release {
     pub(super) pool: String,
     /// The address; `None` is the pool itself.
     pub(super) address: Option<IpAddr>,
+    /// Whether it was only asked for.
+    pub(super) unused: bool,
 }
 
 impl State {

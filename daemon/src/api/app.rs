@@ -9,10 +9,11 @@ use tokio::sync::{RwLock, watch};
 use trestle_core::controller::Controller;
 use trestle_core::controller::request::NetworkRequest;
 use trestle_core::port::Protocol;
-use trestle_core::{Error, Plan, Result};
+use trestle_core::{Error, ErrorKind, Plan, Result};
 
 use super::error::Refusal;
 use super::model;
+use super::unending::{Broken, Unending};
 use crate::metrics::{Metrics, Operation};
 
 /// What a handler has at hand. Cheap to clone.
@@ -47,7 +48,7 @@ pub struct About {
 const MTU_OPTION: &str = "com.docker.network.driver.mtu";
 
 impl App {
-    /// Does work that ends whatever becomes of its caller: in a task of its own, timed and counted.
+    /// Does work that ends whatever becomes of its caller, timed and counted.
     pub async fn act<T, F>(&self, operation: Operation, work: F) -> Result<T, Refusal>
     where
         T: Send + 'static,
@@ -55,21 +56,24 @@ impl App {
     {
         let metrics = Arc::clone(&self.metrics);
         let under_way = Arc::clone(&self.work).read_owned().await;
-        let task = tokio::spawn(async move {
+        let counted = async move {
             let started = Instant::now();
             let result = work.await;
             metrics.ended(operation, started.elapsed(), result.as_ref().err().map(Error::kind));
             drop(under_way);
             result
-        });
-        match task.await {
+        };
+        match Unending::new(counted).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                tracing::info!(?operation, kind = ?error.kind(), "{error}");
+                match error.kind() {
+                    ErrorKind::Internal | ErrorKind::Unavailable => tracing::warn!(?operation, "{error}"),
+                    kind => tracing::debug!(?operation, ?kind, "{error}"),
+                }
                 Err(error.into())
             }
-            Err(broken) => {
-                tracing::error!(?operation, %broken, "the daemon has a defect");
+            Err(Broken) => {
+                tracing::error!(?operation, "the daemon has a defect");
                 Err(Error::internal("the daemon has a defect; its log tells more").into())
             }
         }
@@ -97,8 +101,7 @@ impl App {
 
     /// An endpoint as it is answered, with the names of what it belongs to.
     pub fn endpoint(&self, endpoint: &trestle_core::endpoint::Endpoint) -> model::endpoint::Endpoint {
-        let network = self.controller.network(&endpoint.network.to_string()).ok();
-        let sandbox = endpoint.state.sandbox().and_then(|id| self.controller.sandbox(&id.to_string()).ok());
-        model::endpoint::Endpoint::new(endpoint, network.as_ref(), sandbox.as_ref(), self.about.can_hold)
+        let (network, sandbox) = self.controller.belongings(endpoint);
+        model::endpoint::Endpoint::new(endpoint, network.as_deref(), sandbox.as_deref(), self.about.can_hold)
     }
 }

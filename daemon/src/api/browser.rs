@@ -9,20 +9,17 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::Response;
 
 use super::error::Refusal;
 use crate::serve::Wire;
 
-/// Lets a request through, or refuses it with a 403.
-pub(super) async fn guard(request: Request, next: Next) -> Result<Response, Refusal> {
+/// Refuses with a 403 what a page of another site may have sent.
+pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     let wire = request.extensions().get::<Wire>().copied().unwrap_or(Wire::Tcp);
-    check(wire, request.headers()).map_err(|why| Refusal::new(StatusCode::FORBIDDEN, why))?;
-    Ok(next.run(request).await)
+    is_own_business(wire, request.headers()).map_err(|why| Refusal::new(StatusCode::FORBIDDEN, why))
 }
 
-fn check(wire: Wire, headers: &HeaderMap) -> Result<(), String> {
+fn is_own_business(wire: Wire, headers: &HeaderMap) -> Result<(), String> {
     if wire == Wire::Unix {
         return Ok(());
     }
@@ -69,7 +66,7 @@ mod tests {
         for (name, value) in headers {
             map.append(name, value.parse().unwrap());
         }
-        check(wire, &map).is_err()
+        is_own_business(wire, &map).is_err()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::error::Refusal;
+use super::error::{Refusal, UNSUPPORTED};
 use super::extract::{Body, Name, Query};
 use super::model::Message;
 use super::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published};
@@ -45,7 +45,7 @@ async fn list(State(app): State<App>) -> Json<Vec<Endpoint>> {
 /// Reserves a place on a network; it lives until it is deleted.
 #[utoipa::path(
     post, path = "/endpoints", tag = "endpoints", request_body = NewEndpoint,
-    responses((status = 201, body = Endpoint), (status = "default", body = Message)),
+    responses((status = 201, body = Endpoint), (status = 501, description = UNSUPPORTED, body = Message), (status = "default", body = Message)),
 )]
 async fn create(
     State(app): State<App>,
@@ -89,7 +89,7 @@ async fn remove(
 #[utoipa::path(
     post, path = "/endpoints/{endpoint}/publish", tag = "endpoints", request_body = PortList,
     params(("endpoint" = String, Path, description = "id, name, network/name (the slash as %2F), or beginning of an id")),
-    responses((status = 200, body = Published), (status = "default", body = Message)),
+    responses((status = 200, body = Published), (status = 501, description = UNSUPPORTED, body = Message), (status = "default", body = Message)),
 )]
 async fn publish(
     State(app): State<App>,
@@ -123,7 +123,7 @@ async fn unpublish(
 #[utoipa::path(
     post, path = "/endpoints/{endpoint}/join", tag = "endpoints", request_body = JoinSandbox,
     params(("endpoint" = String, Path, description = "id, name, network/name (the slash as %2F), or beginning of an id")),
-    responses((status = 200, body = Endpoint), (status = "default", body = Message)),
+    responses((status = 200, body = Endpoint), (status = 501, description = UNSUPPORTED, body = Message), (status = "default", body = Message)),
 )]
 async fn join(
     State(app): State<App>,

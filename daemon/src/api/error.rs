@@ -8,6 +8,10 @@ use trestle_core::{Error, ErrorKind};
 
 use super::model::Message;
 
+/// What a 501 tells, for the document.
+pub const UNSUPPORTED: &str =
+    "This kernel lacks what it takes, or this version can't do it yet; the message says which.";
+
 /// A request that was not done, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -20,8 +24,22 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal of a status.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: shortened(message.into()) }
     }
+}
+
+/// The longest message, in characters.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// Takes out the middle of what nobody would read: it is a value as it was sent, or a long list.
+fn shortened(message: String) -> String {
+    let characters = message.chars().count();
+    if characters <= LONGEST_MESSAGE {
+        return message;
+    }
+    let start: String = message.chars().take(LONGEST_MESSAGE / 2).collect();
+    let end: String = message.chars().skip(characters - LONGEST_MESSAGE / 3).collect();
+    format!("{start} … {end}")
 }
 
 /// The status of a kind of error.
@@ -55,6 +73,14 @@ impl IntoResponse for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_begins_and_ends_as_it_was_however_long_its_middle() {
+        let long = Refusal::new(StatusCode::BAD_REQUEST, format!("name: {:?} is too long", "é".repeat(1 << 20)));
+        assert!(long.message.starts_with("name: \"éé") && long.message.ends_with("éé\" is too long"), "{long:?}");
+        assert!(long.message.chars().count() < LONGEST_MESSAGE);
+        assert_eq!(Refusal::new(StatusCode::BAD_REQUEST, "short").message, "short");
+    }
 
     #[test]
     fn each_kind_has_its_status() {

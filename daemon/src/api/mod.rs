@@ -4,12 +4,13 @@
 //! |---|---|
 //! | what is sent and answered | [`model`] |
 //! | how a request is read, and refused | [`extract`], [`error`] |
-//! | what browsers are refused | `browser` |
+//! | what browsers are refused, and what no operation takes | `browser`, `document` |
 //! | how work is done for a caller who may hang up | [`app`] |
 //! | the paths | [`networks`], [`endpoints`], [`sandboxes`], [`events`], [`system`] |
 
 pub mod app;
 mod browser;
+mod document;
 pub mod endpoints;
 pub mod error;
 pub mod events;
@@ -18,15 +19,22 @@ pub mod model;
 pub mod networks;
 pub mod sandboxes;
 pub mod system;
+mod unending;
 
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::get;
 use axum::{Router, body::Bytes};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use app::App;
+use document::Taken;
 use error::Refusal;
 
 /// Where our own API begins.
@@ -39,8 +47,9 @@ pub const DOCUMENT: &str = "/cnm/v1/openapi.json";
 #[openapi(info(
     title = "Trestle",
     description = "Container networks: networks, endpoints and sandboxes. Every refusal is `{\"message\": …}`: 400 for a \
-        wrong field, which it names; 403 for what an object's rules forbid, and for what a page of another site asks; 404 for what is not there; 409 for what is \
-        in the way, or used up; 501 for what this kernel or version can't do; 503 for what may work later.",
+        wrong field, which it names; 403 for what an object's rules forbid, and for what a page of another site asks; 404 for what is not there; 408 for \
+        a body that does not come; 409 for what is in the way, or used up; 413 for a body that is too large, and 415 for one \
+        that is not JSON; 501 for what this kernel or version can't do; 503 for what may work later.",
 ))]
 struct Document;
 
@@ -64,9 +73,16 @@ pub fn router(app: App) -> (Router, utoipa::openapi::OpenApi) {
         .route(DOCUMENT, get(serve))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::from_fn(browser::guard))
+        .layer(axum::middleware::from_fn_with_state(Arc::new(Taken::of(&document)), guard))
         .with_state(app);
     (router, document)
+}
+
+/// Lets a request through, or refuses it before anybody reads it.
+async fn guard(State(taken): State<Arc<Taken>>, mut request: Request, next: Next) -> Result<Response, Refusal> {
+    browser::check(&request)?;
+    taken.check(&mut request).await?;
+    Ok(next.run(request).await)
 }
 
 async fn unknown_path(method: Method, uri: Uri) -> Refusal {

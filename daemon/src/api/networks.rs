@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::error::Refusal;
+use super::error::{Refusal, UNSUPPORTED};
 use super::extract::{Body, Name, Query};
 use super::model::Message;
 use super::model::network::{Network, NetworkDetails, NewNetwork};
@@ -39,7 +39,7 @@ pub struct Manner {
 /// Every network.
 #[utoipa::path(get, path = "/networks", tag = "networks", responses((status = 200, body = Vec<Network>)))]
 async fn list(State(app): State<App>) -> Json<Vec<Network>> {
-    Json(app.controller.networks().iter().map(Network::from).collect())
+    Json(app.controller.networks().iter().map(|network| Network::from(&**network)).collect())
 }
 
 /// Creates a network, or tells its plan.
@@ -47,7 +47,7 @@ async fn list(State(app): State<App>) -> Json<Vec<Network>> {
     post, path = "/networks", tag = "networks", params(Manner), request_body = NewNetwork,
     responses(
         (status = 201, body = Network), (status = 200, description = "dry run", body = Plan),
-        (status = "default", body = Message),
+        (status = 501, description = UNSUPPORTED, body = Message), (status = "default", body = Message),
     ),
 )]
 async fn create(

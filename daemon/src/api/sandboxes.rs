@@ -1,5 +1,7 @@
 //! `/cnm/v1/sandboxes`.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::app::App;
-use super::error::Refusal;
+use super::error::{Refusal, UNSUPPORTED};
 use super::extract::{Body, Name, Query};
 use super::model::Message;
 use super::model::endpoint::{Endpoint, NewEndpoint};
@@ -35,7 +37,7 @@ async fn list(State(app): State<App>) -> Json<Vec<Sandbox>> {
 /// Creates a sandbox, with everything that it is to be attached to.
 #[utoipa::path(
     post, path = "/sandboxes", tag = "sandboxes", request_body = NewSandbox,
-    responses((status = 201, body = Sandbox), (status = "default", body = Message)),
+    responses((status = 201, body = Sandbox), (status = 501, description = UNSUPPORTED, body = Message), (status = "default", body = Message)),
 )]
 async fn create(State(app): State<App>, Body(body): Body<NewSandbox>) -> Result<(StatusCode, Json<Sandbox>), Refusal> {
     let request = body.read()?;
@@ -73,7 +75,7 @@ async fn remove(State(app): State<App>, Name(name): Name) -> Result<StatusCode, 
     params(("sandbox" = String, Path, description = "id, name, or beginning of an id"), Manner),
     responses(
         (status = 201, body = Endpoint), (status = 200, description = "dry run", body = Plan),
-        (status = "default", body = Message),
+        (status = 501, description = UNSUPPORTED, body = Message), (status = "default", body = Message),
     ),
 )]
 async fn connect(
@@ -116,7 +118,7 @@ fn with_endpoints(app: &App, sandbox: &trestle_core::sandbox::Sandbox) -> Sandbo
 }
 
 /// Sandboxes with their endpoints, which are asked for once.
-fn shown(app: &App, sandboxes: &[trestle_core::sandbox::Sandbox]) -> Vec<Sandbox> {
+fn shown(app: &App, sandboxes: &[Arc<trestle_core::sandbox::Sandbox>]) -> Vec<Sandbox> {
     let mut inside = std::collections::HashMap::<_, Vec<Endpoint>>::new();
     for endpoint in app.controller.endpoints() {
         if let Some(sandbox) = endpoint.state.sandbox() {

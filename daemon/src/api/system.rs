@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use trestle_core::Error;
 
 use super::app::App;
-use super::error::Refusal;
+use super::error::{Refusal, UNSUPPORTED};
 use super::model::Message;
 use super::model::plan::Drifts;
 use super::model::system::{Driver, Version};
@@ -55,7 +55,7 @@ async fn verify(State(app): State<App>) -> Result<Json<Drifts>, Refusal> {
 /// Makes everything as its plan says; the answer is what was amiss before.
 #[utoipa::path(
     post, path = "/repair", tag = "system",
-    responses((status = 200, body = Drifts), (status = "default", body = Message)),
+    responses((status = 200, body = Drifts), (status = 501, description = UNSUPPORTED, body = Message), (status = "default", body = Message)),
 )]
 async fn repair(State(app): State<App>) -> Result<Json<Drifts>, Refusal> {
     let controller = app.controller.clone();

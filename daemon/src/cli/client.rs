@@ -18,7 +18,10 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use trestle_core::Error;
+
 use super::failure::{Code, Failure};
+use super::handshake;
 use crate::api::ROOT;
 use crate::api::model::Message;
 use crate::config::{Host, TlsFiles};
@@ -27,7 +30,7 @@ use crate::tls;
 /// A daemon, as far as it can be asked.
 pub struct Client {
     host: Host,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<(Arc<ClientConfig>, TlsFiles)>,
 }
 
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,7 +39,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 impl Client {
     /// A client of the daemon at that host.
     pub fn new(host: Host, tls: Option<TlsFiles>) -> Result<Self, Failure> {
-        let tls = tls.as_ref().map(tls::client).transpose().map_err(|error| Failure::usage(error.to_string()))?;
+        let with_config = |files: TlsFiles| Ok((tls::client(&files)?, files));
+        let tls = tls.map(with_config).transpose().map_err(|error: Error| Failure::usage(error.to_string()))?;
         Ok(Self { host, tls })
     }
 
@@ -106,7 +110,7 @@ impl Client {
             Host::Tcp { name, port } => {
                 let stream = TcpStream::connect((name.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
-                let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+                let Some((tls, _)) = &self.tls else { return Ok(Box::new(stream)) };
                 let name = ServerName::try_from(name.clone()).map_err(io::Error::other)?;
                 Ok(Box::new(TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?))
             }
@@ -114,6 +118,9 @@ impl Client {
     }
 
     fn unreachable(&self, error: &io::Error) -> Failure {
+        if let Some(told) = self.tls_told(error) {
+            return told;
+        }
         let way_out = match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused if self.is_local() => {
                 "is trestled running? systemctl start trestle"
@@ -125,7 +132,20 @@ impl Client {
         Failure::new(Code::Unreachable, format!("no daemon answers at {}: {error}; {way_out}", self.host))
     }
 
+    /// What TLS has to say about an error.
+    fn tls_told(&self, error: &(dyn std::error::Error + 'static)) -> Option<Failure> {
+        let (_, files) = self.tls.as_ref()?;
+        let told = handshake::explained(error, &self.host, files)?;
+        Some(Failure::new(Code::Unreachable, told))
+    }
+
     fn broken(&self, error: &hyper::Error) -> Failure {
+        if let Some(told) = self.tls_told(error) {
+            return told;
+        }
+        if let Some((_, files)) = &self.tls {
+            return Failure::new(Code::Unreachable, handshake::silent(&self.host, files, error));
+        }
         let way_out = match self.is_local() {
             true => "did trestled stop? journalctl -u trestle",
             false => "does it ask for TLS (--cert-path)?",

@@ -9,8 +9,9 @@ use trestle_core::name::{EndpointName, IfName};
 
 use super::client::{Client, part};
 use super::failure::{Failure, Outcome};
+use super::filter::Facet;
 use super::network::map;
-use super::output::{self, Format, Listing, or_dash};
+use super::output::{self, Format, Inspection, Listing, or_dash};
 use super::read;
 use crate::api::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published, PublishedPort};
 
@@ -19,6 +20,13 @@ const PUBLISHED: &str = "Ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/P
 const EXPOSED: &str = "The container's ports: PORT[-PORT][/PROTOCOL]";
 const PUBLISH: &str = "Publish ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]; an IPv6 address in brackets. May be repeated";
 const EXPOSE: &str = "Say that programs listen on ports: PORT[-PORT][/PROTOCOL]. May be repeated";
+
+const PUBLISH_EXAMPLES: &str = "\
+Examples:
+  trestle endpoint publish front/web 8080:80
+  trestle endpoint publish front/web 127.0.0.1:53:53/udp 8000-8010:9000-9010";
+
+const FILTER: &str = "Only what fits, as in name=web; the keys are id, name, network, sandbox and state. May be repeated: any value of a key, every key";
 
 /// What can be done with endpoints.
 #[derive(Debug, Subcommand)]
@@ -35,15 +43,12 @@ pub enum Command {
         format: Format,
     },
     /// List endpoints
-    #[command(visible_alias = "list")]
+    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f').help(FILTER)))]
     Ls(Listing),
-    /// Show all about endpoints, as JSON
-    Inspect {
-        /// Endpoints
-        #[arg(required = true)]
-        endpoints: Vec<String>,
-    },
+    /// Show all about endpoints
+    Inspect(Inspection),
     /// Publish more ports of an endpoint; all that are published then are shown
+    #[command(after_help = PUBLISH_EXAMPLES)]
     Publish {
         /// The endpoint
         endpoint: String,
@@ -145,12 +150,7 @@ impl Command {
                 }
             }
             Self::Ls(listing) => list(client, listing).await,
-            Self::Inspect { endpoints } => {
-                let inspect = async |name: &str| client.get::<Endpoint>(&path(name)).await;
-                let (found, outcome) = output::each(&endpoints, inspect).await;
-                output::json(&found)?;
-                outcome
-            }
+            Self::Inspect(inspection) => inspection.show(async |name| client.get::<Endpoint>(&path(name)).await).await,
             Self::Publish { endpoint, ports } => change_ports(client, &endpoint, "publish", ports).await,
             Self::Unpublish { endpoint, ports } => change_ports(client, &endpoint, "unpublish", ports).await,
             Self::Join { endpoint, sandbox } => {
@@ -200,6 +200,14 @@ async fn change_ports(client: &Client, endpoint: &str, how: &str, ports: Vec<Str
 
 async fn list(client: &Client, listing: Listing) -> Outcome {
     let endpoints: Vec<Endpoint> = client.get("/endpoints").await?;
+    let known = ["id", "name", "network", "sandbox", "state"];
+    let endpoints = listing.select(endpoints, &known, |endpoint, key| match key {
+        "id" => Facet::Beginning(&endpoint.id),
+        "name" => Facet::Part(&endpoint.name),
+        "network" => Facet::Whole(vec![&endpoint.network.name]),
+        "sandbox" => Facet::Whole(endpoint.sandbox.iter().map(|it| it.name.as_str()).collect()),
+        _ => Facet::Whole(vec![&endpoint.state]),
+    })?;
     let header = ["ENDPOINT ID", "NAME", "NETWORK", "SANDBOX", "ADDRESSES", "PORTS", "STATE"];
     listing.show(
         header,

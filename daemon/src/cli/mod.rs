@@ -2,15 +2,17 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | how the daemon is reached | [`client`] |
+//! | how the daemon is reached, and what TLS may say to it | [`client`], `handshake` |
 //! | what went wrong, and with which exit code | [`failure`] |
-//! | tables and JSON | [`output`] |
+//! | tables and JSON, and what of a list is shown | [`output`], [`filter`] |
 //! | the commands | [`network`], [`endpoint`], [`sandbox`], [`attach`], [`system`] |
 
 pub mod attach;
 pub mod client;
 pub mod endpoint;
 pub mod failure;
+pub mod filter;
+mod handshake;
 pub mod network;
 pub mod output;
 pub mod read;
@@ -36,6 +38,21 @@ pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const CONNECT_EXAMPLES: &str = "\
+Examples:
+  trestle connect -p 8080:80 front web
+  trestle connect --ip 10.1.0.7 --dry-run front web";
+
+const EVENTS_EXAMPLES: &str = "\
+Examples:
+  trestle events --subject endpoint --action connect
+  trestle events --object web --format json";
+
+const COMPLETION_EXAMPLES: &str = "\
+Examples:
+  trestle completion bash > /usr/share/bash-completion/completions/trestle
+  source <(trestle completion bash)";
 
 const AFTER_HELP: &str = "\
 Objects are named by name, by id, or by the beginning of an id; endpoints also as NETWORK/NAME.
@@ -84,10 +101,12 @@ enum Command {
     #[command(subcommand)]
     Sandbox(sandbox::Command),
     /// Attach a sandbox to a network
+    #[command(after_help = CONNECT_EXAMPLES)]
     Connect(attach::Connect),
     /// Cut a sandbox off from a network
     Disconnect(attach::Disconnect),
     /// Show what happens from now on, until interrupted
+    #[command(after_help = EVENTS_EXAMPLES)]
     Events(system::Events),
     /// Compare everything in the kernel with what should be there
     Verify(system::Verify),
@@ -98,6 +117,7 @@ enum Command {
     /// Show the versions of this command and of the daemon
     Version(system::Version),
     /// Write the completions for a shell to the standard output
+    #[command(after_help = COMPLETION_EXAMPLES)]
     Completion {
         /// Which shell
         shell: Shell,

@@ -11,32 +11,48 @@ use trestle_core::name::NetworkName;
 
 use super::client::{Client, part};
 use super::failure::{Failure, Outcome};
-use super::output::{self, Format, Listing, or_dash};
+use super::filter::{Facet, Filters};
+use super::output::{self, Format, Inspection, Listing, or_dash};
 use super::{read, system};
+use crate::api::model::endpoint::Endpoint;
 use crate::api::model::network::{Network, NetworkDetails, NewNetwork, NewPool};
 use crate::api::model::plan::{Drifts, Plan};
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  trestle network create front
+  trestle network create --ipv6 --subnet 10.1.0.0/24 --gateway 10.1.0.254 front
+  trestle network create --internal -o com.docker.network.bridge.enable_icc=false vault";
+
+const FILTER: &str = "Only what fits, as in name=web; the keys are driver, id, label, name and scope. May be repeated: any value of a key, every key";
 
 /// What can be done with networks.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Command {
     /// Create a network; its id is shown
+    #[command(after_help = CREATE_EXAMPLES)]
     Create(Box<Create>),
     /// List networks
-    #[command(visible_alias = "list")]
+    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f').help(FILTER)))]
     Ls(Listing),
-    /// Show all about networks, as JSON
-    Inspect {
-        /// Networks
-        #[arg(required = true)]
-        networks: Vec<String>,
-    },
+    /// Show all about networks
+    Inspect(Inspection),
     /// Remove networks that no endpoint is on
     #[command(visible_alias = "remove")]
     Rm {
         /// Networks
         #[arg(required = true)]
         networks: Vec<String>,
+    },
+    /// Remove every network that no endpoint is on; their names are shown
+    #[command(mut_arg("filter", |filter| filter.help(FILTER)))]
+    Prune {
+        /// Do not ask whether it is meant
+        #[arg(short, long)]
+        force: bool,
+        #[command(flatten)]
+        filter: Filters,
     },
     /// Show what is in the kernel because of a network, as the commands a person would type
     Plan {
@@ -112,11 +128,8 @@ impl Command {
         match self {
             Self::Create(create) => create.run(client).await,
             Self::Ls(listing) => list(client, listing).await,
-            Self::Inspect { networks } => {
-                let inspect = async |name: &str| client.get::<NetworkDetails>(&path(name)).await;
-                let (found, outcome) = output::each(&networks, inspect).await;
-                output::json(&found)?;
-                outcome
+            Self::Inspect(inspection) => {
+                inspection.show(async |name| client.get::<NetworkDetails>(&path(name)).await).await
             }
             Self::Rm { networks } => {
                 let remove = async |name: &str| {
@@ -125,6 +138,7 @@ impl Command {
                 };
                 output::each(&networks, remove).await.1
             }
+            Self::Prune { force, filter } => prune(client, force, &filter).await,
             Self::Plan { network, format } => {
                 show_plan(&client.get(&format!("{}/plan", path(&network))).await?, format)
             }
@@ -221,8 +235,26 @@ pub(super) fn show_plan(plan: &Plan, format: Format) -> Outcome {
     }
 }
 
+async fn prune(client: &Client, force: bool, filter: &Filters) -> Outcome {
+    let networks = filter.select(client.get("/networks").await?, KEYS, facet)?;
+    let endpoints: Vec<Endpoint> = client.get("/endpoints").await?;
+    let is_used = |network: &Network| endpoints.iter().any(|endpoint| endpoint.network.id == network.id);
+    let unused: Vec<String> = networks.into_iter().filter(|it| !is_used(it)).map(|it| it.name).collect();
+    if unused.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !force && !output::is_meant(&format!("This removes the networks {}.", unused.join(", ")))? {
+        return Err(Failure::failed("nothing was removed"));
+    }
+    let remove = async |name: &str| {
+        client.delete(&path(name)).await?;
+        output::line(name)
+    };
+    output::each(&unused, remove).await.1
+}
+
 async fn list(client: &Client, listing: Listing) -> Outcome {
-    let networks: Vec<Network> = client.get("/networks").await?;
+    let networks = listing.select(client.get("/networks").await?, KEYS, facet)?;
     let header = ["NETWORK ID", "NAME", "DRIVER", "SCOPE", "SUBNETS"];
     listing.show(
         header,
@@ -233,6 +265,19 @@ async fn list(client: &Client, listing: Listing) -> Outcome {
             [id, network.name.clone(), network.driver.clone(), network.scope.clone(), subnets]
         },
     )
+}
+
+/// What networks are filtered by.
+const KEYS: &[&str] = &["driver", "id", "label", "name", "scope"];
+
+fn facet<'a>(network: &'a Network, key: &str) -> Facet<'a> {
+    match key {
+        "driver" => Facet::Whole(vec![&network.driver]),
+        "id" => Facet::Beginning(&network.id),
+        "label" => Facet::Labels(&network.labels),
+        "name" => Facet::Part(&network.name),
+        _ => Facet::Whole(vec![&network.scope]),
+    }
 }
 
 fn path(network: &str) -> String {

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::failure::{Code, Failure, Outcome};
+use super::filter::{Facet, Filters};
 
 /// In which form an answer is shown: for people, or for programs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -18,9 +20,34 @@ pub enum Format {
     Json,
 }
 
+/// What is inspected, and how it is shown.
+#[derive(Clone, Debug, Args)]
+pub struct Inspection {
+    /// Which; may be several
+    #[arg(required = true, value_name = "NAME")]
+    objects: Vec<String>,
+    /// In which form: all of it as JSON, or a line for each thing that there is to say
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+}
+
+impl Inspection {
+    /// Shows those that are found, and goes on over failures.
+    pub async fn show<T: Serialize>(self, inspect: impl AsyncFnMut(&str) -> Result<T, Failure>) -> Outcome {
+        let (found, outcome) = each(&self.objects, inspect).await;
+        match self.format {
+            Format::Json => json(&found)?,
+            Format::Table => sheets(&found)?,
+        };
+        outcome
+    }
+}
+
 /// How a list is shown.
-#[derive(Clone, Copy, Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Listing {
+    #[command(flatten)]
+    filter: Filters,
     /// Show ids alone
     #[arg(short, long)]
     pub quiet: bool,
@@ -33,6 +60,16 @@ pub struct Listing {
 }
 
 impl Listing {
+    /// See [`Filters::select`].
+    pub fn select<T>(
+        &self,
+        items: Vec<T>,
+        known: &[&str],
+        facet: impl for<'a> Fn(&'a T, &str) -> Facet<'a>,
+    ) -> Result<Vec<T>, Failure> {
+        self.filter.select(items, known, facet)
+    }
+
     /// Shows a list: of each item its id and its columns behind it.
     pub fn show<T: Serialize, const N: usize>(
         self,
@@ -62,6 +99,69 @@ pub fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [
         column.set_padding((0, 3));
     }
     lines(table.lines().map(|line| line.trim_end().to_owned()))
+}
+
+/// Shows objects for people, an empty line between two.
+fn sheets(objects: &[impl Serialize]) -> Outcome {
+    let mut sheets = Vec::new();
+    for object in objects {
+        let value = serde_json::to_value(object).map_err(|error| Failure::failed(format!("writing: {error}")))?;
+        let mut sheet = Vec::new();
+        write_fields(&value, 0, &mut sheet);
+        sheets.push(sheet.join("\n"));
+    }
+    match sheets.is_empty() {
+        true => Ok(ExitCode::SUCCESS),
+        false => line(sheets.join("\n\n")),
+    }
+}
+
+/// A line for each field; what has fields itself follows further in, its parts apart by a dash.
+fn write_fields(value: &Value, depth: usize, lines: &mut Vec<String>) {
+    let indent = "  ".repeat(depth);
+    let mut fields: Vec<(&String, &Value)> = value.as_object().into_iter().flatten().collect();
+    // By the alphabet they come, and what a thing is called comes first.
+    fields.sort_by_key(|(key, _)| !["id", "name"].contains(&key.as_str()));
+    for (key, value) in fields {
+        let key = key.replace('_', " ");
+        match value {
+            Value::Array(items) if items.iter().any(Value::is_object) => {
+                lines.push(format!("{indent}{key}:"));
+                for item in items {
+                    let start = lines.len();
+                    write_fields(item, depth + 2, lines);
+                    if let Some(first) = lines.get_mut(start) {
+                        first.replace_range(depth * 2 + 2..depth * 2 + 3, "-");
+                    }
+                }
+            }
+            Value::Object(fields) if !fields.is_empty() => {
+                lines.push(format!("{indent}{key}:"));
+                write_fields(value, depth + 1, lines);
+            }
+            Value::Array(items) => lines.push(format!("{indent}{key}: {}", or_dash(items.iter().map(plain)))),
+            value => lines.push(format!("{indent}{key}: {}", or_dash([plain(value)]))),
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null | Value::Object(_) => String::new(),
+        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Asks a person whether it is meant; whoever says nothing does not mean it.
+pub fn is_meant(what: &str) -> Result<bool, Failure> {
+    let failed = |error| Failure::failed(format!("asking: {error}"));
+    let mut error_output = std::io::stderr().lock();
+    write!(error_output, "{what} Go on? [y/N] ").and_then(|()| error_output.flush()).map_err(failed)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(failed)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
 }
 
 /// Shows JSON, indented.
@@ -122,4 +222,38 @@ pub fn or_dash(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
         joined.push_str(value.as_ref());
     }
     if joined.is_empty() { "-".to_owned() } else { joined }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_sheet_has_a_line_for_each_thing_that_there_is_to_say() {
+        let object = json!({
+            "name": "front", "gateway_v4": null, "internal": false, "labels": {}, "options": {"mtu": "1400"},
+            "exposed": ["80/tcp", "81/tcp"], "ports": [], "pools": [{"range": null, "subnet": "10.1.0.0/24"}, {"subnet": "x"}],
+        });
+        let mut lines = Vec::new();
+        write_fields(&object, 0, &mut lines);
+        lines.sort();
+        let mut expected = [
+            "name: front",
+            "gateway v4: -",
+            "internal: no",
+            "labels: -",
+            "options:",
+            "  mtu: 1400",
+            "exposed: 80/tcp, 81/tcp",
+            "ports: -",
+            "pools:",
+            "  - range: -",
+            "    subnet: 10.1.0.0/24",
+            "  - subnet: x",
+        ];
+        expected.sort_unstable();
+        assert_eq!(lines, expected);
+    }
 }

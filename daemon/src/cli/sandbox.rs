@@ -1,40 +1,48 @@
 //! `trestle sandbox`.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process;
 
 use clap::{Args, Subcommand};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use trestle_core::name::SandboxName;
 
 use super::client::{Client, part};
 use super::failure::{Code, Failure, Outcome};
-use super::output::{self, Format, Listing, or_dash};
+use super::filter::Facet;
+use super::output::{self, Format, Inspection, Listing, or_dash};
 use super::read;
 use crate::api::model::endpoint::NewEndpoint;
 use crate::api::model::sandbox::{NewSandbox, Sandbox};
 
 const PUBLISH: &str = "Publish ports on the first of the networks: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]. May be repeated";
 
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  trestle sandbox create web
+  trestle sandbox create --pid 4711 web             # the namespace of a container that runs already";
+
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  trestle sandbox exec web ip -brief address
+  trestle sandbox exec web -- python3 -m http.server 80";
+
+const FILTER: &str = "Only what fits, as in name=web; the keys are id, name, network and state. May be repeated: any value of a key, every key";
+
 /// What can be done with sandboxes.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Command {
     /// Create a sandbox; its id is shown
+    #[command(after_help = CREATE_EXAMPLES)]
     Create(Create),
     /// List sandboxes
-    #[command(visible_alias = "list")]
+    #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f').help(FILTER)))]
     Ls(Listing),
-    /// Show all about sandboxes, as JSON
-    Inspect {
-        /// Sandboxes
-        #[arg(required = true)]
-        sandboxes: Vec<String>,
-    },
+    /// Show all about sandboxes
+    Inspect(Inspection),
     /// Cut sandboxes off from all networks, and remove them
     #[command(visible_alias = "remove")]
     Rm {
@@ -43,6 +51,9 @@ pub enum Command {
         sandboxes: Vec<String>,
     },
     /// Run a command in a sandbox's network namespace, and end with its exit code
+    ///
+    /// The command has the files of the host, but for /sys, which shows the links of the sandbox.
+    #[command(after_help = EXEC_EXAMPLES)]
     Exec {
         /// The sandbox
         sandbox: String,
@@ -112,12 +123,7 @@ impl Command {
                 }
             }
             Self::Ls(listing) => list(client, listing).await,
-            Self::Inspect { sandboxes } => {
-                let inspect = async |name: &str| client.get::<Sandbox>(&path(name)).await;
-                let (found, outcome) = output::each(&sandboxes, inspect).await;
-                output::json(&found)?;
-                outcome
-            }
+            Self::Inspect(inspection) => inspection.show(async |name| client.get::<Sandbox>(&path(name)).await).await,
             Self::Rm { sandboxes } => {
                 let remove = async |name: &str| {
                     client.delete(&path(name)).await?;
@@ -139,17 +145,17 @@ async fn exec(client: &Client, sandbox: &str, command: &[String]) -> Outcome {
     let found: Result<Sandbox, Failure> = client.get(&path(sandbox)).await;
     let found = found.map_err(|failure| Failure { code: Code::ExecFailed, ..failure })?;
     if let Some(namespace) = &found.namespace {
-        let entered = File::open(namespace).and_then(|file| {
-            // The whole process moves: this runtime has no thread but this one.
-            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(io::Error::from)
-        });
-        entered.map_err(|error| {
+        // The whole process moves: this runtime has no thread but this one.
+        trestle_kernel::enter(Path::new(namespace)).map_err(|error| {
             let way_out = match error.kind() {
                 io::ErrorKind::PermissionDenied => "; it takes root",
                 _ => "",
             };
             untried(format!("entering the namespace of {} ({namespace}): {error}{way_out}", found.name))
         })?;
+        if let Err(error) = trestle_kernel::renew_sys() {
+            eprintln!("trestle: /sys shows the host's links, not those of {}: mounting it: {error}", found.name);
+        }
     }
     let [program, arguments @ ..] = command else {
         return Err(Failure::usage("a command is needed"));
@@ -165,6 +171,12 @@ async fn exec(client: &Client, sandbox: &str, command: &[String]) -> Outcome {
 
 async fn list(client: &Client, listing: Listing) -> Outcome {
     let sandboxes: Vec<Sandbox> = client.get("/sandboxes").await?;
+    let sandboxes = listing.select(sandboxes, &["id", "name", "network", "state"], |sandbox, key| match key {
+        "id" => Facet::Beginning(&sandbox.id),
+        "name" => Facet::Part(&sandbox.name),
+        "network" => Facet::Whole(sandbox.endpoints.iter().map(|it| it.network.name.as_str()).collect()),
+        _ => Facet::Whole(vec![&sandbox.state]),
+    })?;
     let header = ["SANDBOX ID", "NAME", "NAMESPACE", "NETWORKS", "STATE"];
     listing.show(
         header,

@@ -105,7 +105,22 @@ fn what_follows_exec_is_the_command_s_own() {
 }
 
 #[test]
-fn each_command_has_help() {
+fn each_command_has_help_that_is_about_it() {
+    fn has(command: &clap::Command, name: &str) -> bool {
+        command.get_arguments().any(|it| it.get_id() == name)
+    }
+    fn look(command: &mut clap::Command, line: &str) {
+        let line = format!("{line} {}", command.get_name());
+        assert!(command.get_about().is_some(), "{line}");
+        for argument in command.get_arguments().filter(|it| !it.is_hide_set()) {
+            assert!(argument.get_help().is_some(), "{line}: {}", argument.get_id());
+        }
+        let listed = command.get_name() == "ls";
+        assert!(!listed || ["quiet", "format", "filter"].iter().all(|it| has(command, it)), "{line}");
+        assert!(!["ls", "inspect", "create", "plan", "verify"].contains(&command.get_name()) || has(command, "format"));
+        command.get_subcommands_mut().for_each(|inner| look(inner, &line));
+    }
+    look(&mut Cli::command(), "");
     for line in ["--help", "network --help", "network create --help", "sandbox exec --help", "connect --help"] {
         assert_eq!(parse(line).unwrap_err().kind(), ErrorKind::DisplayHelp, "{line}");
     }

@@ -54,7 +54,9 @@ impl Listener {
             Socket::Unix { listener, .. } => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
             Socket::Tcp(listener, tls) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a connection is slower than it could be");
+                }
                 Ok(Stream::Tcp(stream, tls.clone()))
             }
         }

@@ -1,10 +1,14 @@
 //! Connections in, answers out: the accept loops, and their end.
 
+mod handshake;
+mod limits;
 mod listen;
 
+pub use limits::{Limits, TooSlow};
 pub use listen::{Listener, bind, socket_group};
 
 use std::convert::Infallible;
+use std::io;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,11 +23,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service;
 
-/// How long a caller may take to send a request's head, or to shake hands. Idle connections are closed after it.
-const HEAD_PATIENCE: Duration = Duration::from_secs(60);
-
-/// How long a connection may take to end once the daemon stops.
-const FAREWELL: Duration = Duration::from_secs(5);
+use limits::Awaited;
 
 /// How long to wait after an accept failed for want of memory or file descriptors: at once would be a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,23 +40,25 @@ pub enum Wire {
 }
 
 /// Answers on all listeners until `stopping` turns true; then finishes the requests that are under way, and ends.
-pub async fn serve(listeners: Vec<Listener>, router: Router, stopping: watch::Receiver<bool>) {
+pub async fn serve(listeners: Vec<Listener>, router: Router, limits: Limits, stopping: watch::Receiver<bool>) {
     let mut loops = JoinSet::new();
     for listener in listeners {
-        loops.spawn(accept(listener, router.clone(), stopping.clone()));
+        loops.spawn(accept(listener, router.clone(), limits, stopping.clone()));
     }
     while loops.join_next().await.is_some() {}
 }
 
-async fn accept(listener: Listener, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn accept(listener: Listener, router: Router, limits: Limits, mut stopping: watch::Receiver<bool>) {
     let mut connections = JoinSet::new();
     let told = stopping.clone();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if connections.len() < limits.connections => match accepted {
                 Ok(stream) => {
-                    connections.spawn(converse(stream, router.clone(), told.clone()));
+                    connections.spawn(converse(stream, router.clone(), limits, told.clone()));
                 }
+                // Whoever has hung up again already is nobody's trouble.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!(%error, %listener, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -72,21 +74,17 @@ async fn accept(listener: Listener, router: Router, mut stopping: watch::Receive
 }
 
 /// One connection, from its handshake to its end.
-async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn converse(stream: listen::Stream, router: Router, limits: Limits, mut stopping: watch::Receiver<bool>) {
     let ended = match stream {
-        listen::Stream::Unix(stream) => answer(stream, Wire::Unix, router, stopping).await,
-        listen::Stream::Tcp(stream, None) => answer(stream, Wire::Tcp, router, stopping).await,
+        listen::Stream::Unix(stream) => answer(stream, Wire::Unix, router, limits, stopping).await,
+        listen::Stream::Tcp(stream, None) => answer(stream, Wire::Tcp, router, limits, stopping).await,
         listen::Stream::Tcp(stream, Some(tls)) => {
-            let handshake = tokio::time::timeout(HEAD_PATIENCE, tls.accept(stream));
             let shaken = tokio::select! {
-                shaken = handshake => shaken,
+                shaken = handshake::shake(tls, stream, limits) => shaken,
                 () = told_to_stop(&mut stopping) => return,
             };
-            match shaken {
-                Ok(Ok(stream)) => answer(stream, Wire::Tls, router, stopping).await,
-                Ok(Err(error)) => return tracing::info!(%error, "a caller was refused in the TLS handshake"),
-                Err(_) => return tracing::info!("a caller did not finish the TLS handshake"),
-            }
+            let Some(stream) = shaken else { return };
+            answer(stream, Wire::Tls, router, limits, stopping).await
         }
     };
     if let Err(error) = ended {
@@ -94,18 +92,25 @@ async fn converse(stream: listen::Stream, router: Router, mut stopping: watch::R
     }
 }
 
-async fn answer<S>(stream: S, wire: Wire, router: Router, mut stopping: watch::Receiver<bool>) -> hyper::Result<()>
+async fn answer<S>(
+    stream: S,
+    wire: Wire,
+    router: Router,
+    limits: Limits,
+    mut stopping: watch::Receiver<bool>,
+) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(wire);
         let mut router = router.clone();
-        async move { Service::<Request<Body>>::call(&mut router, request.map(Body::new)).await as Result<_, Infallible> }
+        let request = request.map(|body| Body::new(Awaited::new(body, limits.body)));
+        async move { Service::<Request<Body>>::call(&mut router, request).await as Result<_, Infallible> }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(limits.head)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
@@ -114,7 +119,7 @@ where
     }
     // Who has not sent his request by now may never do so, and keeps nobody waiting; work under way is waited for by
     // whoever stops the daemon.
-    match tokio::time::timeout(FAREWELL, connection).await {
+    match tokio::time::timeout(limits.farewell, connection).await {
         Ok(ended) => ended,
         Err(_) => {
             tracing::info!("a caller did not finish his request before the daemon stopped");

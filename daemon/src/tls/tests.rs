@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
@@ -16,6 +17,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
+use crate::cli::client::Client;
+use crate::cli::failure::Code;
 use crate::config::{Flags, Host, Settings, TlsFiles};
 use crate::serve;
 
@@ -47,6 +50,10 @@ fn files(folder: &Path, name: &str) -> TlsFiles {
 
 /// A server that answers `hello` to whoever gets in.
 fn serving(files: &TlsFiles) -> (SocketAddr, watch::Sender<bool>) {
+    serving_with(files, serve::Limits::default())
+}
+
+fn serving_with(files: &TlsFiles, limits: serve::Limits) -> (SocketAddr, watch::Sender<bool>) {
     // Not the machine's own file, should it have one.
     let config_file = files.authorities.with_file_name("daemon.json");
     std::fs::write(&config_file, "{}").unwrap();
@@ -56,7 +63,8 @@ fn serving(files: &TlsFiles) -> (SocketAddr, watch::Sender<bool>) {
     let listeners = serve::bind(&settings, Some(server(files).unwrap())).unwrap();
     let address = listeners[0].local_address().unwrap();
     let (stop, stopping) = watch::channel(false);
-    tokio::spawn(serve::serve(listeners, Router::new().route("/", get(|| async { "hello" })), stopping));
+    let router = Router::new().route("/", get(|| async { "hello" }));
+    tokio::spawn(serve::serve(listeners, router, limits, stopping));
     (address, stop)
 }
 
@@ -99,6 +107,61 @@ async fn a_caller_with_another_authority_s_certificate_is_refused() {
     let mut stranger = files(theirs.path(), "stranger");
     stranger.authorities = ours.path().join("ca.pem");
     assert!(ask(address, client(&stranger).unwrap()).await.is_err());
+}
+
+#[tokio::test]
+async fn who_does_not_shake_hands_in_time_is_hung_up_on() {
+    let folder = certificates(&["daemon", "person"]);
+    let limits = serve::Limits { handshake: Duration::from_millis(1), ..serve::Limits::default() };
+    let (address, _stop) = serving_with(&files(folder.path(), "daemon"), limits);
+    // The first bytes of a record that promises more.
+    for first in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        let mut rest = Vec::new();
+        // A reset is a hang-up, too.
+        drop(stream.read_to_end(&mut rest).await);
+        assert!(rest.is_empty(), "{rest:?}");
+    }
+}
+
+/// What the command line says when it asks there.
+async fn told(address: SocketAddr, files: Option<TlsFiles>) -> String {
+    let host = Host::Tcp { name: "localhost".into(), port: address.port() };
+    let client = Client::new(host, files).unwrap();
+    let failure = client.get::<serde_json::Value>("/version").await.unwrap_err();
+    assert_eq!(failure.code, Code::Unreachable, "{failure:?}");
+    failure.message.unwrap()
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_why_and_which_file_to_look_at() {
+    let (ours, theirs) = (certificates(&["daemon", "person"]), certificates(&["stranger"]));
+    let (address, _stop) = serving(&files(ours.path(), "daemon"));
+    let mut stranger = files(theirs.path(), "stranger");
+    let own = stranger.certificate.display().to_string();
+    let authorities = stranger.authorities.display().to_string();
+
+    let distrusted = told(address, Some(stranger.clone())).await;
+    assert!(distrusted.contains(&format!("no authority in {authorities} (--tlscacert")), "{distrusted}");
+
+    stranger.authorities = ours.path().join("ca.pem");
+    let refused = told(address, Some(stranger)).await;
+    assert!(refused.contains(&own) && refused.contains("--tlscert") && refused.contains("signed it"), "{refused}");
+
+    let bare = told(address, None).await;
+    assert!(bare.contains("does it ask for TLS (--cert-path)?"), "{bare}");
+
+    let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = plain.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = plain.accept().await.unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.unwrap();
+    });
+    let no_tls = told(address, Some(files(ours.path(), "person"))).await;
+    assert!(no_tls.contains("does not speak TLS"), "{no_tls}");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //! | one resource's way into the kernel | `worker/links`, `worker/addressing`, `namespace`, `sysctl`, [`firewall`], `ports` |
 //! | the messages themselves | `netlink` |
 //! | a plan as the lines that a person would type | [`script`] |
+//! | a process's way into a sandbox | `enter` |
 //! | how ours is told from others' | [`mark`] |
 //! | whether whoever is in the way lives | [`dying`] |
 //!
@@ -17,6 +18,7 @@ mod announce;
 mod carrier;
 mod claim;
 pub mod dying;
+mod enter;
 pub mod firewall;
 mod linux;
 pub mod mark;
@@ -32,6 +34,7 @@ mod thread;
 mod watch;
 mod worker;
 
+pub use enter::{enter, renew_sys};
 pub use linux::{LinuxKernel, Options};
 pub use ports::can_hold;
 pub use stamp::{Stamp, stamp};

@@ -228,15 +228,16 @@ impl Namespaces {
     }
 }
 
+/// What opening says of a path that leads nowhere, of a process that is gone, and of a socket.
+const NO_NAMESPACE: [i32; 6] = [libc::ENOENT, libc::ENOTDIR, libc::ESRCH, libc::ENAMETOOLONG, libc::ELOOP, libc::ENXIO];
+
 /// Opens the namespace behind a path; `None` if there is nothing, or something else. Doesn't wait for whoever may be at
 /// the other end of something else.
 fn open(path: &Path) -> Result<Option<File>> {
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
     let file = match opened {
         Ok(file) => file,
-        Err(cause) if matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ESRCH)) => {
-            return Ok(None);
-        }
+        Err(cause) if cause.raw_os_error().is_some_and(|code| NO_NAMESPACE.contains(&code)) => return Ok(None),
         Err(cause) => return Err(failed(&format!("opening the network namespace {}", path.display()), cause)),
     };
     let found = rustix::fs::fstatfs(&file);

@@ -217,7 +217,8 @@ fn ipv6_settings(bridge: &Bridge, facts: &Facts) -> Vec<Resource> {
     let on_bridge = |key, value| setting(facts, format!("net/ipv6/conf/{}/{key}", bridge.name), value);
     match (bridge.owner, bridge.ipv6) {
         (Owner::Us, true) => vec![on_bridge("disable_ipv6", "0"), on_bridge("accept_ra", "0")],
-        (Owner::Us, false) if facts.ipv6 => vec![on_bridge("disable_ipv6", "1")],
+        // A link whose packets are too small for IPv6 has no such settings.
+        (Owner::Us, false) if facts.ipv6 && bridge.mtu >= LOWEST_IPV6_MTU => vec![on_bridge("disable_ipv6", "1")],
         (Owner::Us, false) | (Owner::User, _) => Vec::new(),
     }
 }

@@ -67,3 +67,7 @@ pub(crate) fn gateway(ipam: &dyn Ipam, pool: &str) -> Result<IpAddr> {
 pub(crate) fn release(ipam: &dyn Ipam, pool: &str, address: IpAddr) {
     now(ipam.release_address(pool, address)).unwrap();
 }
+
+pub(crate) fn cancel(ipam: &dyn Ipam, pool: &str, address: IpAddr) {
+    now(ipam.cancel_address(pool, address)).unwrap();
+}

@@ -1,6 +1,7 @@
 //! The process dies before or after any step; the next one makes kernel and records agree.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use trestle_core::Plan;
 use trestle_core::controller::Controller;
@@ -234,7 +235,7 @@ async fn after_a_restart_of_the_machine_explicit_endpoints_have_their_addresses_
     host.kernel.restart();
     host.store.restart();
     let controller = host.boot().await.unwrap();
-    assert_eq!(controller.endpoints(), [web]);
+    assert_eq!(controller.endpoints(), [Arc::new(web)]);
     assert_eq!(controller.sandboxes(), []);
     assert_eq!(controller.networks().len(), 2);
     assert_eq!(controller.verify().await.unwrap(), []);

@@ -4,10 +4,25 @@ use trestle_core::controller::request::{NetworkRequest, PoolWish};
 use trestle_tests::landscape::{Landscape, PROTOCOLS, ROUTER};
 use trestle_tests::privileges;
 use trestle_tests::snapshot::Snapshot;
+use trestle_tests::traffic::Protocol;
 
 const NAME: &str = "com.docker.network.bridge.name";
 
-on_every_front!(a_bridge_of_the_user_is_used_and_stays_as_it_was);
+on_every_front!(
+    a_bridge_of_the_user_is_used_and_stays_as_it_was,
+    a_network_with_packets_too_small_for_ipv6_is_as_it_should_be,
+);
+
+fn a_network_with_packets_too_small_for_ipv6_is_as_it_should_be(land: &Landscape) {
+    land.network_as("front", |request: &mut NetworkRequest| {
+        request.ipv6 = false;
+        request.options.insert("com.docker.network.driver.mtu".into(), "1279".into());
+    });
+    let web = land.container("web", "front", &["8080:80"]);
+    let _server = web.serve(80);
+    assert_eq!(land.ask(Protocol::Tcp, ROUTER[0], 8080).by(), Some("web"));
+    land.nothing_is_amiss();
+}
 
 fn a_bridge_of_the_user_is_used_and_stays_as_it_was(land: &Landscape) {
     // What every network needs is there already, so that only this network's things come and go.

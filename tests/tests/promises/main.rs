@@ -31,7 +31,9 @@ macro_rules! on_every_front {
 }
 
 mod addresses;
+mod asked_wrongly;
 mod back_ends;
+mod command_line;
 mod conflicts;
 mod crash;
 mod gateway_modes;

@@ -14,7 +14,7 @@ use trestle_core::resource::Resource;
 use trestle_core::sandbox::Sandbox;
 use trestle_core::{Doing, Error, Plan, Result};
 
-use super::{Named, read, read_with, shown};
+use super::{Named, json, read, read_with, shown};
 
 /// An endpoint to create, or to create and attach.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -41,7 +41,7 @@ pub struct NewEndpoint {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<String>,
     /// The driver's options for it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique", skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
     /// Larger wins the sandbox's default route.
     #[serde(default)]
@@ -188,8 +188,11 @@ impl Opened {
     }
 }
 
-/// Those of the endpoint's addresses towards which its sandbox's plan masquerades UDP.
-fn masqueraded(endpoint: &endpoint::Endpoint, sandbox: Option<&Sandbox>) -> Vec<IpAddr> {
+/// Those of the endpoint's addresses towards which its sandbox's plan masquerades UDP, if it publishes any.
+fn masqueraded(endpoint: &endpoint::Endpoint, sandbox: Option<&Sandbox>, bindings: &[PortBinding]) -> Vec<IpAddr> {
+    if !bindings.iter().any(is_translated_udp) {
+        return Vec::new();
+    }
     let own: Vec<IpAddr> = endpoint.lease.iter().flat_map(Lease::addresses).collect();
     let plan = sandbox.map(|sandbox| sandbox.state.footprint()).unwrap_or_default();
     let masqueraded = plan.resources().iter().filter_map(|resource| match resource {
@@ -252,9 +255,9 @@ impl Endpoint {
         can_hold: fn(Protocol) -> bool,
     ) -> Self {
         let attachment = endpoint.state.attachment();
-        let masqueraded = masqueraded(endpoint, sandbox);
         let opened = attachment.map_or_else(|| Opened(BTreeMap::new()), |it| Opened::by(&it.plans.ports));
         let bindings = attachment.map(|it| it.ports.as_slice()).unwrap_or_default();
+        let masqueraded = masqueraded(endpoint, sandbox, bindings);
         let lease = endpoint.lease.clone().unwrap_or_default();
         let name = |network: &Network| network.name.to_string();
         let owed = match &endpoint.state {

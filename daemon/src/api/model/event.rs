@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use trestle_core::event::{self, Action, Subject};
-use trestle_core::{Error, Result};
+use trestle_core::name::EndpointName;
+use trestle_core::{Doing, Error, Result};
 
 use super::{shown, timestamp};
 
@@ -86,7 +87,7 @@ impl EventFilter {
         Ok(Wanted {
             subject: one_of("subject", self.subject, SUBJECTS, subject_name)?,
             action: one_of("action", self.action, ACTIONS, action_name)?,
-            object: self.object,
+            object: self.object.map(object).transpose()?,
         })
     }
 }
@@ -121,6 +122,11 @@ fn action_name(action: Action) -> &'static str {
         Action::Repair => "repair",
         Action::Destroy => "destroy",
     }
+}
+
+/// What names nothing would be waited for in vain.
+fn object(text: String) -> Result<String> {
+    EndpointName::try_from(text.as_str()).map(|_| text).doing(|| "object")
 }
 
 fn one_of<T: Copy>(

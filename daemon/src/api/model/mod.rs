@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 pub mod event;
+mod json;
 pub mod network;
 pub mod plan;
 pub mod sandbox;

@@ -12,7 +12,7 @@ use trestle_core::network::{self, NetworkState, Pool};
 use trestle_core::{Doing, Error, Result};
 
 use super::endpoint::Endpoint;
-use super::{read, timestamp};
+use super::{json, read, timestamp};
 
 /// A network to create.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -27,10 +27,10 @@ pub struct NewNetwork {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipam: Option<String>,
     /// The address manager's options.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique", skip_serializing_if = "BTreeMap::is_empty")]
     pub ipam_options: BTreeMap<String, String>,
     /// Pools asked for by subnet. For a family that is on and has none here, one is chosen.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<NewPool>,
     /// Whether it has IPv4; yes if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,10 +42,10 @@ pub struct NewNetwork {
     #[serde(default)]
     pub internal: bool,
     /// The driver's options, as Docker's labels: `com.docker.network.bridge.name`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique", skip_serializing_if = "BTreeMap::is_empty")]
     pub options: BTreeMap<String, String>,
     /// Labels; they mean nothing to us.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -62,7 +62,7 @@ pub struct NewPool {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
     /// Addresses kept for other uses, by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "json::unique", skip_serializing_if = "BTreeMap::is_empty")]
     pub auxiliary: BTreeMap<String, String>,
 }
 

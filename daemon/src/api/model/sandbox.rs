@@ -10,7 +10,7 @@ use trestle_core::sandbox::{self, SandboxNetns, SandboxState};
 use trestle_core::{Doing, Error, Result};
 
 use super::endpoint::{Endpoint, NewEndpoint, reference};
-use super::{read_with, shown};
+use super::{json, read_with, shown};
 
 /// A sandbox to create. At most one of `path`, `pid` and `host` is given; with none, a namespace is made.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -29,7 +29,7 @@ pub struct NewSandbox {
     #[serde(default)]
     pub host: bool,
     /// What it is attached to from the start, in this order: all of it, or the sandbox is not made.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<NewEndpoint>,
 }
 
@@ -55,9 +55,15 @@ impl NewSandbox {
     }
 }
 
+/// `PATH_MAX` less the closing NUL (linux/limits.h).
+const LONGEST_PATH: usize = 4095;
+
 fn namespace_file(path: &str) -> Result<PathBuf> {
     if path.contains('\0') {
         return Err(Error::invalid(format!("path: {:?} has a NUL byte in it", shown(path))));
+    }
+    if path.len() > LONGEST_PATH {
+        return Err(Error::invalid(format!("path: it is {} bytes long, and Linux allows {LONGEST_PATH}", path.len())));
     }
     match path.starts_with('/') {
         true => Ok(path.into()),
