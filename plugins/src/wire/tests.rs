@@ -94,8 +94,9 @@ fn every_method_has_the_name_that_docker_calls() {
         IpamDriver.GetDefaultAddressSpaces IpamDriver.RequestPool IpamDriver.ReleasePool IpamDriver.RequestAddress \
         IpamDriver.ReleaseAddress";
     assert_eq!(names.join(" "), told);
-    assert!(!Activate::HAS_BODY && !network::GetCapabilities::HAS_BODY && !ipam::GetDefaultAddressSpaces::HAS_BODY);
-    assert!(Join::HAS_BODY && ipam::ReleasePool::HAS_BODY);
+    let bodies = [Activate::HAS_BODY, network::GetCapabilities::HAS_BODY, ipam::GetDefaultAddressSpaces::HAS_BODY];
+    assert_eq!(bodies, [false; 3]);
+    assert_eq!([Join::HAS_BODY, ipam::ReleasePool::HAS_BODY], [true; 2]);
 }
 
 #[test]
