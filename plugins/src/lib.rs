@@ -3,6 +3,9 @@
 //! | to find | look in |
 //! |---|---|
 //! | what is said on the wire, letter by letter | [`wire`] |
+//! | which plugins there are | [`registry`] |
+//! | how a plugin is found | [`discovery`] |
+//! | a plugin as a driver, and as an address manager | [`remote`] |
 //! | how a plugin is asked | [`client`] |
 //!
 //! Whatever a plugin answers is a stranger's word: it is read with limits, checked, and only then believed.
@@ -10,6 +13,9 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod discovery;
+pub mod registry;
+pub mod remote;
 pub mod wire;
 
 #[cfg(test)]

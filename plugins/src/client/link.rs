@@ -70,6 +70,11 @@ impl Link {
         !self.sender.is_closed()
     }
 
+    /// Waits until the connection can be used; one that was kept may have been closed meanwhile.
+    pub(super) async fn is_ready(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+
     /// Asks, and reads the answer to its end.
     pub(super) async fn ask(
         &mut self,

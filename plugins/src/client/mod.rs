@@ -7,6 +7,7 @@ mod tls;
 
 pub use address::{Address, TlsFiles};
 pub use failure::Failure;
+pub(crate) use failure::shown;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -102,15 +103,19 @@ impl Client {
         }
     }
 
-    /// One try, with the whole body. A kept connection that has gone stale meanwhile is none.
+    /// One try, with the whole body: on a kept connection, if there is one that was not closed meanwhile.
     async fn try_once(&self, method: &str, body: &Bytes) -> Result<Answer, Failure> {
-        while let Some(mut link) = self.take_idle() {
-            match link.ask(&self.address, method, body.clone(), self.limits.largest).await {
-                Err(Failure::Unreachable(why)) => tracing::debug!(why, "a kept connection is of no use any more"),
-                outcome => return self.keep(link, outcome),
+        let mut link = None;
+        while let Some(mut kept) = self.take_idle() {
+            if kept.is_ready().await {
+                link = Some(kept);
+                break;
             }
         }
-        let mut link = Link::open(&self.address, self.tls.as_ref()).await?;
+        let mut link = match link {
+            Some(link) => link,
+            None => Link::open(&self.address, self.tls.as_ref()).await?,
+        };
         let outcome = link.ask(&self.address, method, body.clone(), self.limits.largest).await;
         self.keep(link, outcome)
     }

@@ -3,4 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod client;
+mod driver;
+mod ipam;
+mod landscape;
+mod registry;
 mod scripted;
+mod subjects;

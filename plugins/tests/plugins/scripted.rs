@@ -66,14 +66,6 @@ impl Scripted {
         Self { heard, task: task.abort_handle() }
     }
 
-    /// A plugin that has one answer a method, and 404 for the others.
-    pub(crate) fn answering(path: &Path, answers: impl Fn(&Heard) -> Option<Value> + Send + Sync + 'static) -> Self {
-        Self::at(path, move |_, heard| match answers(heard) {
-            Some(answer) => Reaction::Say(answer.to_string()),
-            None => Reaction::Raw(status("404 Not Found", "404 page not found")),
-        })
-    }
-
     pub(crate) fn heard(&self) -> Vec<Heard> {
         self.heard.lock().unwrap().clone()
     }
