@@ -6,6 +6,7 @@
 //! | which plugins there are | [`registry`] |
 //! | how a plugin is found | [`discovery`] |
 //! | a plugin as a driver, and as an address manager | [`remote`] |
+//! | the other side: ours as a plugin | [`serve`] |
 //! | how a plugin is asked | [`client`] |
 //!
 //! Whatever a plugin answers is a stranger's word: it is read with limits, checked, and only then believed.
@@ -16,6 +17,7 @@ pub mod client;
 pub mod discovery;
 pub mod registry;
 pub mod remote;
+pub mod serve;
 pub mod wire;
 
 #[cfg(test)]

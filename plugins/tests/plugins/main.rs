@@ -8,4 +8,5 @@ mod ipam;
 mod landscape;
 mod registry;
 mod scripted;
+mod serve;
 mod subjects;
