@@ -7,6 +7,7 @@
 //! | how a plugin is found | [`discovery`] |
 //! | a plugin as a driver, and as an address manager | [`remote`] |
 //! | the other side: ours as a plugin | [`serve`] |
+//! | a plugin on trial | [`conformance`] |
 //! | how a plugin is asked | [`client`] |
 //!
 //! Whatever a plugin answers is a stranger's word: it is read with limits, checked, and only then believed.
@@ -14,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+pub mod conformance;
 pub mod discovery;
 pub mod registry;
 pub mod remote;

@@ -15,8 +15,9 @@ use std::time::Duration;
 use hyper::body::Bytes;
 use trestle_core::Result;
 
-use crate::wire::{Call, refusal_field};
-use link::{Answer, Link};
+use crate::wire::{Call, Done, refusal_field};
+pub(crate) use link::Answer;
+use link::Link;
 
 /// How much a plugin may ask of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +85,19 @@ impl Client {
         let answer = tokio::time::timeout(self.limits.deadline, self.try_often(C::METHOD, &body, &mut last)).await;
         let answer = answer.unwrap_or(Err(Failure::Late { limit: self.limits.deadline, before: last }))?;
         understand(C::METHOD, &answer)
+    }
+
+    /// Sends a body of any kind, once, and answers with what came back.
+    pub(crate) async fn send(&self, method: &str, body: &str) -> Result<Answer, Failure> {
+        let body = Bytes::from(body.to_owned());
+        let answer = tokio::time::timeout(self.limits.deadline, self.try_once(method, &body));
+        answer.await.unwrap_or(Err(Failure::Late { limit: self.limits.deadline, before: None }))
+    }
+
+    /// Sends a body of any kind, once, and reads whether it was refused.
+    pub(crate) async fn ask_text(&self, method: &str, body: &str) -> Result<(), Failure> {
+        let answer = self.send(method, body).await?;
+        understand::<Done>(method, &answer).map(|Done {}| ())
     }
 
     async fn try_often(&self, method: &str, body: &Bytes, last: &mut Option<String>) -> Result<Answer, Failure> {

@@ -7,4 +7,5 @@ mod placement;
 
 pub use driver::{GatewaysNotNeeded, RemoteDriver};
 pub use ipam::RemoteIpam;
+pub(crate) use placement::check_reply;
 pub use placement::{LinkRoute, MovedLink, Placement};

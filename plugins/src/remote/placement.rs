@@ -69,7 +69,12 @@ impl Placement {
     pub fn read(reply: &Reply, endpoint: &Endpoint) -> Result<Self> {
         let lease = endpoint.lease.clone().unwrap_or_default();
         let addresses: Vec<IpNet> = lease.v4.map(IpNet::V4).into_iter().chain(lease.v6.map(IpNet::V6)).collect();
-        let link = link(reply, endpoint, addresses.clone())?;
+        Self::of(reply, endpoint.interface.as_ref(), options::asked_mac(endpoint), addresses)
+    }
+
+    /// Reads an answer for whom has these addresses, and asked for that name and MAC address of the link.
+    fn of(reply: &Reply, name: Option<&IfName>, mac: Option<MacAddress>, addresses: Vec<IpNet>) -> Result<Self> {
+        let link = link(reply, name, mac, addresses.clone())?;
         if reply.static_routes.len() > MOST_ROUTES {
             let count = reply.static_routes.len();
             return Err(Error::internal(format!("StaticRoutes has {count} routes, and {MOST_ROUTES} are allowed")));
@@ -164,7 +169,18 @@ impl Placement {
     }
 }
 
-fn link(reply: &Reply, endpoint: &Endpoint, addresses: Vec<IpNet>) -> Result<Option<MovedLink>> {
+/// Checks an answer by itself, for an endpoint of this address; the link that it tells of.
+pub(crate) fn check_reply(reply: &Reply, address: &str) -> Result<Option<IfName>> {
+    let address: IpNet = address.parse().map_err(|_| Error::internal(format!("{address} is no address")))?;
+    Ok(Placement::of(reply, None, None, vec![address])?.link.map(|link| link.source))
+}
+
+fn link(
+    reply: &Reply,
+    asked: Option<&IfName>,
+    mac: Option<MacAddress>,
+    addresses: Vec<IpNet>,
+) -> Result<Option<MovedLink>> {
     let Some(name) = &reply.interface_name else { return Ok(None) };
     if name.src_name.is_empty() && name.dst_prefix.is_empty() {
         // An object with nothing in it is what some write for none.
@@ -180,11 +196,11 @@ fn link(reply: &Reply, endpoint: &Endpoint, addresses: Vec<IpNet>) -> Result<Opt
             shown(prefix)
         )));
     }
-    let wish = match &endpoint.interface {
+    let wish = match asked {
         Some(name) => InterfaceName::Exactly(name.clone()),
         None => InterfaceName::Numbered(prefix.to_owned()),
     };
-    Ok(Some(MovedLink { source, wish, mac: options::asked_mac(endpoint), addresses }))
+    Ok(Some(MovedLink { source, wish, mac, addresses }))
 }
 
 fn read_route(route: &StaticRoute) -> Result<LinkRoute> {

@@ -166,7 +166,8 @@ fn told<C: Call>(answer: Result<C::Reply>) -> Outcome
 where
     C::Reply: Serialize,
 {
-    let refused = |error: String| json!({ crate::wire::refusal_field(C::METHOD): error });
+    // What the asker sent may stand in it, whole.
+    let refused = |error: String| json!({ crate::wire::refusal_field(C::METHOD): crate::client::shown(&error) });
     Outcome::Said(match answer.map(serde_json::to_value) {
         Ok(Ok(reply)) => reply,
         Ok(Err(error)) => refused(error.to_string()),

@@ -284,7 +284,7 @@ async fn a_sandbox_that_is_the_host_is_not_given_to_a_plugin() {
 
 #[tokio::test]
 async fn a_slow_create_is_rolled_back_without_waiting_for_it() {
-    let host = Landscape::with(Duration::from_millis(50), Duration::from_secs(60));
+    let host = Landscape::with(Duration::from_millis(500), Duration::from_secs(60));
     let plugin = host.reacting("weave", |_, heard| match heard.method.ends_with("CreateEndpoint") {
         true => Reaction::Hang,
         false => Reaction::Say("{}".into()),

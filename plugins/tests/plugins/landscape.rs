@@ -17,6 +17,7 @@ pub(crate) struct Landscape {
 }
 
 impl Landscape {
+    /// With all the time in the world.
     pub(crate) fn new() -> Self {
         Self::with(Duration::from_secs(60), Duration::from_secs(60))
     }

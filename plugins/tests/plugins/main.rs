@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod client;
+mod conformance;
 mod driver;
 mod ipam;
 mod landscape;
 mod registry;
 mod scripted;
 mod serve;
+mod stranger;
 mod subjects;

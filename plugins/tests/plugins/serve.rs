@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,12 +19,17 @@ use trestle_plugins::serve::{Offer, Server, serve};
 use trestle_plugins::wire::network::*;
 use trestle_plugins::wire::{Activate, Call, ipam};
 
-/// Bytes that count.
-pub(crate) struct Counting(AtomicU8);
+/// Bytes that count: each time others.
+pub(crate) struct Counting(AtomicU64);
+
+pub(crate) fn counting() -> Counting {
+    Counting(AtomicU64::new(1))
+}
 
 impl Entropy for Counting {
     fn fill(&self, bytes: &mut [u8]) {
-        bytes.iter_mut().for_each(|byte| *byte = self.0.fetch_add(1, Ordering::SeqCst));
+        let count = self.0.fetch_add(1, Ordering::SeqCst).to_le_bytes();
+        bytes.iter_mut().zip(count.iter().cycle()).for_each(|(byte, digit)| *byte = *digit);
     }
 }
 
@@ -54,7 +59,7 @@ pub(crate) fn served() -> Served {
         driver: Some(("bridge".to_owned(), Arc::new(Bridge))),
         ipam: Some(Arc::new(DefaultIpam::new(pools))),
         kernel: Arc::clone(&kernel) as _,
-        entropy: Arc::new(Counting(AtomicU8::new(1))),
+        entropy: Arc::new(counting()),
     };
     let listener = UnixListener::bind(&path).unwrap();
     let task = tokio::spawn(async move { serve(offer, listener).await.unwrap() });
@@ -66,6 +71,11 @@ pub(crate) fn served() -> Served {
 impl Served {
     pub(crate) fn socket(&self) -> std::path::PathBuf {
         self.folder.path().join("trestle.sock")
+    }
+
+    /// What is in the kernel.
+    pub(crate) fn snapshot(&self) -> Vec<String> {
+        self.kernel.snapshot()
     }
 
     async fn ok<C: Call>(&self, request: C) -> C::Reply {
@@ -380,11 +390,7 @@ async fn calls_at_once_are_done_one_after_the_other() {
 #[tokio::test]
 async fn what_is_not_offered_is_unknown() {
     let kernel: Arc<FakeKernel> = Arc::new(FakeKernel::new(Facts::default(), Fate::kind()));
-    let offer = Offer {
-        driver: Some(("null".to_owned(), Arc::new(Null))),
-        ipam: None,
-        kernel,
-        entropy: Arc::new(Counting(AtomicU8::new(1))),
-    };
+    let offer =
+        Offer { driver: Some(("null".to_owned(), Arc::new(Null))), ipam: None, kernel, entropy: Arc::new(counting()) };
     assert!(Server::new(offer).is_ok());
 }
