@@ -78,7 +78,7 @@ impl Plugins {
             let watched = async {
                 let mut watch = Watch::begin(self.settings.folders.clone())?;
                 loop {
-                    self.refresh().await;
+                    self.look(false).await;
                     watch.changed().await?;
                 }
             };
@@ -92,13 +92,17 @@ impl Plugins {
 
     /// Looks at the folders, and begins to shake hands with whoever is new, changed or failed before. Waits for none.
     pub async fn refresh(&self) {
+        self.look(true).await;
+    }
+
+    async fn look(&self, forgives: bool) {
         let folders = self.settings.folders.clone();
         let Some(found) = aside(move || folders.list()).await else { return };
         for name in found.keys() {
             self.entry(name);
         }
         for (name, known) in self.entries() {
-            known.plugin.look_again(found.get(&name));
+            known.plugin.look_again(found.get(&name), forgives);
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) activating: bool,
     /// How the last handshake failed, if it did.
     pub(super) failure: Option<String>,
+    /// The file that it failed with, if there was one.
+    pub(super) failed_with: Option<Definition>,
 }
 
 /// How long to wait before something is rolled back again when the plugin would not, at first and at most; and how often.
@@ -149,14 +151,17 @@ impl Plugin {
         self.out.lock().unwrap_or_else(PoisonError::into_inner).contains(&endpoint)
     }
 
-    /// The plugin's file as it is found now. Another one than before, or none, makes us shake hands anew.
-    pub(super) fn look_again(self: &Arc<Self>, found: Option<&Definition>) {
+    /// The plugin's file as it is found now. Another one than before makes us shake hands anew; one that we failed with
+    /// before, only where that is asked for.
+    pub(super) fn look_again(self: &Arc<Self>, found: Option<&Definition>, forgives: bool) {
         let Some(found) = found else {
-            self.state.send_modify(|state| state.contact = None);
+            self.state.send_if_modified(|state| state.contact.take().is_some());
             return;
         };
-        let is_known = self.known().is_some_and(|contact| contact.definition == *found);
-        if !is_known {
+        let state = self.state();
+        let is_known = state.contact.is_some_and(|contact| contact.definition == *found);
+        let has_failed = state.failed_with.as_ref() == Some(found);
+        if !is_known && (forgives || !has_failed) {
             self.activate();
         }
     }
@@ -172,7 +177,9 @@ impl Plugin {
     }
 
     async fn shake_hands(&self) {
-        let outcome = match self.find().await {
+        let definition = self.find().await;
+        let failed_with = definition.as_ref().ok().cloned();
+        let outcome = match definition {
             Ok(definition) => {
                 let path = definition.path.display().to_string();
                 Contact::make(definition, self.settings.limits).await.doing(|| path)
@@ -183,7 +190,7 @@ impl Plugin {
             Ok(contact) => State { contact: Some(Arc::new(contact)), ..State::default() },
             Err(error) => {
                 tracing::warn!(plugin = %self.name, %error, "a plugin does not shake hands");
-                State { failure: Some(error.to_string()), ..State::default() }
+                State { failure: Some(error.to_string()), failed_with, ..State::default() }
             }
         };
         self.state.send_replace(next);

@@ -162,6 +162,8 @@ impl Driver for RemoteDriver {
     }
 
     async fn create_endpoint(&self, network: &Network, endpoint: &Endpoint) -> Result<Chosen> {
+        // One that was never asked has nothing to take back.
+        self.plugin.contact().await.map_err(|failure| self.plugin.told(failure))?;
         let known = known_interface(endpoint);
         let Place { network: network_id, endpoint: id } = place(network, endpoint);
         let request = CreateEndpoint {

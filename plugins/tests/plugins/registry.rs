@@ -152,6 +152,23 @@ async fn a_handshake_that_failed_is_begun_again_when_the_plugin_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_failed_is_begun_again_on_refresh() {
+    let host = Landscape::new();
+    let greeted = Arc::new(Notify::new());
+    let notify = Arc::clone(&greeted);
+    let plugin = host.reacting("weave", move |_, _| {
+        notify.notify_one();
+        Reaction::Say("not yet".into())
+    });
+    assert!(host.plugins.driver("weave").await.is_err());
+    let before = plugin.heard().len();
+    host.plugins.refresh().await;
+    while plugin.heard().len() == before {
+        greeted.notified().await;
+    }
+}
+
+#[tokio::test]
 async fn plugins_that_come_and_go_are_noticed() {
     let host = Landscape::new();
     let watching = tokio::spawn({
