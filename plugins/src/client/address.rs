@@ -10,6 +10,8 @@ use trestle_core::{Error, Result};
 pub enum Address {
     /// The socket at this path.
     Unix(PathBuf),
+    /// The dynamic library in this file.
+    Library(PathBuf),
     /// A host's port, in the clear.
     Tcp {
         /// A name or an address; an IPv6 one without brackets.
@@ -65,7 +67,7 @@ impl Address {
     /// What calls say in their header `Host`.
     pub(crate) fn host(&self) -> String {
         match self {
-            Self::Unix(_) => crate::wire::UNIX_HOST.to_owned(),
+            Self::Unix(_) | Self::Library(_) => crate::wire::UNIX_HOST.to_owned(),
             Self::Tcp { host, port } | Self::Tls { host, port, .. } => written(host, *port),
         }
     }
@@ -103,6 +105,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Library(path) => write!(f, "library {}", path.display()),
             Self::Tcp { host, port } => write!(f, "tcp://{}", written(host, *port)),
             Self::Tls { host, port, .. } => write!(f, "https://{}", written(host, *port)),
         }

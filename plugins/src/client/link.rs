@@ -45,6 +45,8 @@ impl Link {
         let unreachable = |error: std::io::Error| Failure::Unreachable(format!("connecting to {address}: {error}"));
         match address {
             Address::Unix(path) => Self::over(UnixStream::connect(path).await.map_err(unreachable)?).await,
+            // A library is asked without a connection.
+            Address::Library(_) => Err(Failure::Unreachable(format!("{address} has no socket"))),
             Address::Tcp { host, port } | Address::Tls { host, port, .. } => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;

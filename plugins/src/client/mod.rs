@@ -9,12 +9,13 @@ pub use address::{Address, TlsFiles};
 pub use failure::Failure;
 pub(crate) use failure::shown;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::Bytes;
 use trestle_core::Result;
 
+use crate::dynamic::Library;
 use crate::wire::{Call, Done, refusal_field};
 pub(crate) use link::Answer;
 use link::Link;
@@ -55,6 +56,7 @@ const MOST_IDLE: usize = 4;
 pub struct Client {
     address: Address,
     tls: Option<tls::Greeting>,
+    library: Option<Arc<Library>>,
     limits: Limits,
     idle: Mutex<Vec<Link>>,
 }
@@ -64,10 +66,14 @@ impl Client {
     /// something to ask.
     ///
     /// # Errors
-    /// `Invalid` names the file that can't be used, and why.
+    /// `Invalid` names the file that can't be used, and why; `Forbidden` a library that others may have written.
     pub fn new(address: Address, limits: Limits) -> Result<Self> {
         let tls = tls::Greeting::towards(&address)?;
-        Ok(Self { address, tls, limits, idle: Mutex::default() })
+        let library = match &address {
+            Address::Library(path) => Some(Arc::new(Library::load(path)?)),
+            _ => None,
+        };
+        Ok(Self { address, tls, library, limits, idle: Mutex::default() })
     }
 
     /// Where the plugin is.
@@ -119,6 +125,9 @@ impl Client {
 
     /// One try, with the whole body: on a kept connection, if there is one that was not closed meanwhile.
     async fn try_once(&self, method: &str, body: &Bytes) -> Result<Answer, Failure> {
+        if let Some(library) = &self.library {
+            return self.ask_library(library, method, body).await;
+        }
         let mut link = None;
         while let Some(mut kept) = self.take_idle() {
             if kept.is_ready().await {
@@ -132,6 +141,19 @@ impl Client {
         };
         let outcome = link.ask(&self.address, method, body.clone(), self.limits.largest).await;
         self.keep(link, outcome)
+    }
+
+    /// A library is asked on a thread of its own, for it may take its time. One that never comes back keeps the thread.
+    async fn ask_library(&self, library: &Arc<Library>, method: &str, body: &Bytes) -> Result<Answer, Failure> {
+        let (library, method, body) = (Arc::clone(library), method.to_owned(), body.clone());
+        let answer = tokio::task::spawn_blocking(move || library.call(&method, &body)).await;
+        let answered = |status, body| Answer { status, content_type: Some("a library's answer".to_owned()), body };
+        match answer.map_err(|error| Failure::Garbled(error.to_string()))? {
+            Ok(Some(body)) if body.len() > self.limits.largest => Err(Failure::TooLarge(self.limits.largest)),
+            Ok(Some(body)) => Ok(answered(200, body)),
+            Ok(None) => Ok(answered(404, b"the library does not know the method".to_vec())),
+            Err(why) => Ok(answered(500, why.into_bytes())),
+        }
     }
 
     /// Keeps the connection for the next call, if the answer was read to its end.

@@ -40,6 +40,7 @@ impl Definition {
         let ending = self.path.extension().and_then(|ending| ending.to_str());
         match ending {
             Some("sock") => Ok(Address::Unix(self.path.clone())),
+            Some("so") => Ok(Address::Library(self.path.clone())),
             Some("spec") => read(&self.path).and_then(|text| Address::parse(text.trim(), TlsFiles::default())),
             _ => read(&self.path).and_then(|text| json(&text)),
         }

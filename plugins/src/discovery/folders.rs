@@ -14,14 +14,17 @@ pub struct Folders {
     pub sockets: Vec<PathBuf>,
     /// Files that tell an address.
     pub specs: Vec<PathBuf>,
+    /// Dynamic libraries.
+    pub libraries: Vec<PathBuf>,
 }
 
 impl Default for Folders {
-    /// Docker's.
+    /// Docker's; for libraries, which Docker has not, our own.
     fn default() -> Self {
         Self {
             sockets: vec!["/run/docker/plugins".into()],
             specs: vec!["/etc/docker/plugins".into(), "/usr/lib/docker/plugins".into()],
+            libraries: vec!["/usr/lib/trestle/plugins".into()],
         }
     }
 }
@@ -37,7 +40,7 @@ impl Folders {
 
     /// All of them, those of sockets first.
     pub fn all(&self) -> impl Iterator<Item = &Path> {
-        self.sockets.iter().chain(&self.specs).map(PathBuf::as_path)
+        self.sockets.iter().chain(&self.specs).chain(&self.libraries).map(PathBuf::as_path)
     }
 
     /// The file that defines the plugin of that name.
@@ -48,7 +51,9 @@ impl Folders {
         };
         let sockets = self.sockets.iter().flat_map(|folder| at(folder, "sock")).filter(|path| is_socket(path));
         let specs = self.specs.iter().flat_map(|folder| ["spec", "json"].into_iter().flat_map(|it| at(folder, it)));
-        sockets.chain(specs.filter(|path| path.is_file())).next().map(|path| Definition::new(name.clone(), path))
+        let libraries = self.libraries.iter().flat_map(|folder| at(folder, "so"));
+        let files = specs.chain(libraries).filter(|path| path.is_file());
+        sockets.chain(files).next().map(|path| Definition::new(name.clone(), path))
     }
 
     /// Every plugin that a file defines.
@@ -71,7 +76,7 @@ impl Folders {
 /// The plugin that a file could define, by its name. In a folder of its own, the file bears the folder's name.
 fn named(path: &Path, folder: Option<&Path>) -> Option<PluginName> {
     let ending = path.extension()?;
-    let known = ["sock", "spec", "json"].iter().any(|known| ending == *known);
+    let known = ["sock", "spec", "json", "so"].iter().any(|known| ending == *known);
     let stem = path.file_stem().filter(|stem| known && folder.is_none_or(|it| it.file_name() == Some(stem)))?;
     PluginName::try_from(stem.to_str()?).ok()
 }
@@ -103,10 +108,14 @@ mod tests {
     fn host() -> Host {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["run", "etc", "lib"] {
+        for name in ["run", "etc", "lib", "so"] {
             fs::create_dir(at(name)).unwrap();
         }
-        let folders = Folders { sockets: vec![at("run")], specs: vec![at("etc"), at("lib"), at("missing")] };
+        let folders = Folders {
+            sockets: vec![at("run")],
+            specs: vec![at("etc"), at("lib"), at("missing")],
+            libraries: vec![at("so")],
+        };
         Host { folder, folders }
     }
 

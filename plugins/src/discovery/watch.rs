@@ -116,7 +116,7 @@ mod tests {
     async fn files_and_folders_that_come_and_go_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let etc = folder.path().join("etc/docker/plugins");
-        let folders = Folders { sockets: Vec::new(), specs: vec![etc.clone()] };
+        let folders = Folders { sockets: Vec::new(), specs: vec![etc.clone()], libraries: Vec::new() };
         let mut watch = Watch::begin(folders).unwrap();
         for part in [folder.path().join("etc"), folder.path().join("etc/docker"), etc.clone()] {
             std::fs::create_dir(part).unwrap();

@@ -88,7 +88,7 @@ impl Inspection {
         let state = plugin.state();
         let contact = state.contact.as_ref();
         let verified = match contact.map(|contact| contact.client.address()) {
-            Some(Address::Unix(_)) => true,
+            Some(Address::Unix(_) | Address::Library(_)) => true,
             Some(Address::Tls { files, .. }) => files.authorities.is_some(),
             Some(Address::Tcp { .. }) | None => false,
         };

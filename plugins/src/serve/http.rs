@@ -15,7 +15,7 @@ use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
-use super::{Outcome, Server};
+use super::{Answering, Outcome};
 use crate::wire::MEDIA_TYPE;
 
 /// The largest request, in bytes.
@@ -31,7 +31,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers as long as it is polled; connections end with it.
-pub(super) async fn answer(server: Arc<Server>, listener: UnixListener) {
+pub(crate) async fn answer(server: Arc<impl Answering>, listener: UnixListener) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -59,7 +59,7 @@ pub(super) async fn answer(server: Arc<Server>, listener: UnixListener) {
 }
 
 /// What was begun is finished, whatever becomes of the caller.
-async fn respond(server: Arc<Server>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn respond(server: Arc<impl Answering>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let method = request.uri().path().trim_start_matches('/').to_owned();
     if request.method() != Method::POST {
         return Ok(refused(StatusCode::METHOD_NOT_ALLOWED, "plugins are called by POST"));
@@ -80,6 +80,7 @@ async fn respond(server: Arc<Server>, request: Request<Incoming>) -> Result<Resp
         Ok(Outcome::Said(answer)) => said(StatusCode::OK, &answer),
         Ok(Outcome::Unknown) => refused(StatusCode::NOT_FOUND, "there is no such method"),
         Ok(Outcome::Unreadable(why)) => refused(StatusCode::BAD_REQUEST, &why),
+        Ok(Outcome::Broken(why)) => refused(StatusCode::INTERNAL_SERVER_ERROR, &why),
         Err(error) => {
             tracing::error!(%error, "a call was not finished");
             refused(StatusCode::INTERNAL_SERVER_ERROR, "the call was not finished; the server's log says why")

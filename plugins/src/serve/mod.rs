@@ -9,6 +9,8 @@ mod ipam;
 mod network;
 mod read;
 
+pub(crate) use http::answer;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -65,6 +67,22 @@ pub(crate) enum Outcome {
     Unknown,
     /// The body could not be read.
     Unreadable(String),
+    /// Something that should not went wrong.
+    Broken(String),
+}
+
+/// Whoever answers calls.
+#[async_trait::async_trait]
+pub(crate) trait Answering: Send + Sync + 'static {
+    /// Does what one call asks for. A refusal is an answer, too.
+    async fn call(&self, method: &str, body: &[u8]) -> Outcome;
+}
+
+#[async_trait::async_trait]
+impl Answering for Server {
+    async fn call(&self, method: &str, body: &[u8]) -> Outcome {
+        self.do_call(method, body).await
+    }
 }
 
 impl Server {
@@ -81,8 +99,7 @@ impl Server {
         }
     }
 
-    /// Does what one call asks for. A refusal is an answer, too.
-    pub(crate) async fn call(&self, method: &str, body: &[u8]) -> Outcome {
+    async fn do_call(&self, method: &str, body: &[u8]) -> Outcome {
         match (method, &self.offer.driver, &self.offer.ipam) {
             (Activate::METHOD, ..) => told::<Activate>(Ok(self.manifest())),
             (_, Some(_), _) if method.starts_with(NETWORK_DRIVER) => self.network_call(method, body).await,

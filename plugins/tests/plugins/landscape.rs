@@ -25,13 +25,13 @@ impl Landscape {
     /// With so much time for a call, and so much patience for a handshake.
     pub(crate) fn with(deadline: Duration, patience: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["run", "etc", "lib"] {
+        for name in ["run", "etc", "lib", "so"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         let at = |name: &str| folder.path().join(name);
         let wait = Duration::from_millis(1);
         let settings = Settings {
-            folders: Folders { sockets: vec![at("run")], specs: vec![at("etc"), at("lib")] },
+            folders: Folders { sockets: vec![at("run")], specs: vec![at("etc"), at("lib")], libraries: vec![at("so")] },
             limits: Limits { deadline, largest: 1 << 16, tries: 2, first_wait: wait, longest_wait: wait },
             patience,
         };

@@ -5,6 +5,7 @@
 mod client;
 mod conformance;
 mod driver;
+mod dynamic;
 mod ipam;
 mod landscape;
 mod registry;
