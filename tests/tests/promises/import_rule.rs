@@ -11,6 +11,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("trestle-ipam", &["trestle-core"]),
     ("trestle-drivers", &["trestle-core"]),
     ("trestle-kernel", &["trestle-core"]),
+    ("trestle-plugins", &["trestle-core"]),
     ("trestle-store", &["trestle-core"]),
     ("trestle", &["*"]),
     ("trestle-tests", &["*"]),
