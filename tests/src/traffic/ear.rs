@@ -58,6 +58,8 @@ impl Ear {
                 true
             }
             Err(Errno::AGAIN) => false,
+            // The program was stopped, and goes on.
+            Err(Errno::INTR) => self.listen(flags),
             Err(error) => panic!("listening: {error}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Traffic that goes on while things change: a TCP connection that is held, and a UDP conversation without a pause.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -116,7 +116,13 @@ fn converse_once(socket: &UdpSocket, number: u64) -> Result<(), String> {
     let question = format!("number {number};");
     socket.send(question.as_bytes()).map_err(|error| error.to_string())?;
     let mut heard = [0; 4096];
-    let length = socket.recv(&mut heard).map_err(|error| error.to_string())?;
+    // A test's program that is stopped and goes on is told so here.
+    let length = loop {
+        match socket.recv(&mut heard) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            result => break result.map_err(|error| error.to_string())?,
+        }
+    };
     let text = String::from_utf8_lossy(&heard[..length]);
     text.ends_with(&question).then_some(()).ok_or_else(|| format!("{text:?} came instead"))
 }
