@@ -8,7 +8,7 @@ use trestle_core::driver::{InterfaceName, Joined, Slot};
 use trestle_core::endpoint::Endpoint;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
-use trestle_core::resource::{Address, MAIN_TABLE, Resource, Route};
+use trestle_core::resource::{Address, Announcements, MAIN_TABLE, Resource, Route};
 use trestle_core::{Error, Result};
 
 use super::address::{neighbour, subnet};
@@ -140,7 +140,12 @@ impl Placement {
     pub fn resources(&self, slot: &Slot) -> Vec<Resource> {
         let (namespace, link) = (&slot.namespace, &slot.interface);
         let addresses = self.link.iter().flat_map(|it| &it.addresses).map(|address| {
-            Resource::Address(Address { namespace: namespace.clone(), link: link.clone(), address: *address })
+            Resource::Address(Address {
+                namespace: namespace.clone(),
+                link: link.clone(),
+                address: *address,
+                announcements: Announcements::default(),
+            })
         });
         let routes = self.routes.iter().map(|route| {
             Resource::Route(Route {

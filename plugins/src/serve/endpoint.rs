@@ -244,7 +244,8 @@ fn check_free(bindings: &[PortBinding], used: &[PortBinding]) -> Result<()> {
         one.address.is_none() || other.address.is_none() || one.address == other.address
     };
     let clash = |one: &PortBinding, other: &PortBinding| {
-        one.protocol == other.protocol && one.host.overlaps(&other.host) && same_address(one, other)
+        let meet = one.host.zip(other.host).is_some_and(|(one, other)| one.overlaps(&other));
+        one.protocol == other.protocol && meet && same_address(one, other)
     };
     match bindings.iter().find(|binding| used.iter().any(|other| clash(binding, other))) {
         Some(taken) => Err(Error::conflict(format!("{PORT_TAKEN}{taken} is another endpoint's"))),
@@ -274,7 +275,12 @@ fn bindings(wanted: &[PortRequest], default: Option<IpAddr>, turn: u32) -> Resul
             }
         };
         let address = request.address.or(default);
-        bindings.push(PortBinding { protocol: request.protocol, address, host, container: request.container });
+        bindings.push(PortBinding {
+            protocol: request.protocol,
+            address,
+            host: Some(host),
+            container: request.container,
+        });
     }
     Ok(bindings)
 }

@@ -144,15 +144,19 @@ fn mappings(request: &PortRequest) -> impl Iterator<Item = PortMapping> + use<> 
     })
 }
 
+/// What is published, one mapping a port of the container; no port of the host stands for one that is only opened.
 fn binding(binding: &PortBinding) -> impl Iterator<Item = PortMapping> + use<> {
     let PortBinding { protocol, address, host, container } = *binding;
-    container.ports().zip(host.ports()).map(move |(port, chosen)| PortMapping {
-        proto: protocol as u8,
-        ip: String::new(),
-        port,
-        host_ip: written(address),
-        host_port: chosen,
-        host_port_end: chosen,
+    container.ports().enumerate().map(move |(place, port)| {
+        let chosen = host.and_then(|host| host.ports().nth(place)).unwrap_or_default();
+        PortMapping {
+            proto: protocol as u8,
+            ip: String::new(),
+            port,
+            host_ip: written(address),
+            host_port: chosen,
+            host_port_end: chosen,
+        }
     })
 }
 

@@ -173,7 +173,7 @@ fn options_are_flat_and_protocols_are_numbers() {
     let bound = trestle_core::port::PortBinding {
         protocol: bound[0].protocol,
         address: None,
-        host: "8000-8001".parse().unwrap(),
+        host: Some("8000-8001".parse().unwrap()),
         container: "80-81".parse().unwrap(),
     };
     assert_eq!(of_bindings(&endpoint, &[bound])["com.docker.network.portmap"][1]["HostPort"], 8001);

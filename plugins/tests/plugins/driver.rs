@@ -66,7 +66,7 @@ async fn the_life_of_an_endpoint_is_told_call_by_call() {
     let bound = PortBinding {
         protocol: "tcp".parse().unwrap(),
         address: None,
-        host: "8080".parse().unwrap(),
+        host: Some("8080".parse().unwrap()),
         container: "80".parse().unwrap(),
     };
     driver.publish(network, endpoint, &[bound]).await.unwrap();

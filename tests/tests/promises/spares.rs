@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use trestle_core::controller::Spares;
@@ -27,7 +27,7 @@ fn namespaces(land: &Landscape) -> BTreeSet<PathBuf> {
 }
 
 /// Everything of it is where it belongs, and its published port leads to it.
-fn is_like_any_other(land: &Landscape, name: &str, namespace: &PathBuf, port: u16) {
+fn is_like_any_other(land: &Landscape, name: &str, namespace: &Path, port: u16) {
     let namespace = land.router.namespace_at(namespace);
     listens(&namespace);
     let _server = Server::start(&namespace, name, 80);
