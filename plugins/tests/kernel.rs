@@ -67,6 +67,7 @@ fn served() -> Served {
     let folder = tempfile::tempdir().unwrap();
     let options = Options {
         instance: Instance::new(7),
+        firewall: trestle_kernel::firewall::Backend::NfTables,
         netns_folder: folder.path().join("netns"),
         description: "a test of served drivers".to_owned(),
     };
