@@ -36,7 +36,12 @@ pub struct Daemon {
 impl Daemon {
     /// One that was never started.
     pub fn unbegun(host: &Arc<Host>) -> Self {
-        Self { host: host.clone(), process: Mutex::new(None), setup: Mutex::default() }
+        Self::unbegun_as(host, Setup::default())
+    }
+
+    /// The same, set up so.
+    pub fn unbegun_as(host: &Arc<Host>, setup: Setup) -> Self {
+        Self { host: host.clone(), process: Mutex::new(None), setup: Mutex::new(setup) }
     }
 
     /// Starts it, and waits until it says that it is ready.
@@ -46,7 +51,7 @@ impl Daemon {
 
     /// The same, set up in another way.
     pub fn start_as(host: &Arc<Host>, setup: Setup) -> Self {
-        let daemon = Self { setup: Mutex::new(setup), ..Self::unbegun(host) };
+        let daemon = Self::unbegun_as(host, setup);
         daemon.start_again();
         daemon
     }

@@ -36,6 +36,8 @@ impl Inner {
         let mut places = self.reserve_all(request.endpoints, Lifetime::Attachment, Some(name.as_str()), ready).await?;
         match self.make_sandbox(id, name, request.netns, &mut places, spare).await {
             Ok(sandbox) => {
+                // Only now is a spare that was taken one no more.
+                self.wanting.notify_one();
                 self.tell(Subject::Sandbox, Action::Create, id, &sandbox.name, []);
                 places.iter().for_each(|place| self.tell_connected(place, id));
                 Ok(sandbox)

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::thread;
 
 use serde_json::{Value, json};
+use trestle_core::controller::Spares;
 use trestle_tests::api::{Api, Failure};
 use trestle_tests::daemon::Daemon;
+use trestle_tests::front::Setup;
 use trestle_tests::landscape::{Container, Landscape, ROUTER, hosts, listens};
 use trestle_tests::snapshot::Snapshot;
 use trestle_tests::traffic::{Server, Stream};
@@ -55,8 +57,14 @@ impl Lane {
 
     /// Where no daemon has been yet.
     pub(crate) fn unbegun() -> Self {
+        Self::unbegun_with_spares(0)
+    }
+
+    /// Where no daemon has been yet, and each will make so many sandboxes ahead for each network.
+    pub(crate) fn unbegun_with_spares(spares: usize) -> Self {
         let (router, outside) = hosts(wire::MTU);
-        let daemon = Arc::new(Daemon::unbegun(&router));
+        let spares = Spares { per_network: spares, ..Spares::default() };
+        let daemon = Arc::new(Daemon::unbegun_as(&router, Setup { spares, ..Setup::default() }));
         let land = Landscape { front: daemon.clone(), router, outside };
         Self { daemon, land, api: None, witness: None }
     }

@@ -41,6 +41,50 @@ fn a_daemon_killed_between_any_two_steps_loses_nothing() {
     });
 }
 
+#[test]
+fn a_daemon_killed_while_it_makes_sandboxes_ahead_or_uses_them_loses_nothing() {
+    privileges::obtain(|| {
+        let mut lane = Lane::unbegun_with_spares(1);
+        lane.start_again().unwrap();
+        lane.post("networks", network("front", 1)).unwrap();
+        make_one_and_another(&mut lane).unwrap();
+        remove_both(&mut lane);
+        // The spare goes with its network.
+        lane.delete("networks/front").unwrap();
+        lane.post("networks", network("front", 1)).unwrap();
+        let rest = lane.settled().unwrap();
+        for number in 1.. {
+            lane.daemon.order_death(number);
+            let outcome = make_one_and_another(&mut lane);
+            let Some(name) = lane.daemon.take_order_back() else { return outcome.unwrap() };
+            let place = format!("killed at {name}, its failpoint {number}");
+            println!("{place}");
+            lane.start_again().unwrap_or_else(|failure| panic!("{place}: {failure}"));
+            lane.nothing_is_amiss();
+            remove_both(&mut lane);
+            is_so(&mut lane, &rest, &place);
+        }
+    });
+}
+
+fn remove_both(lane: &mut Lane) {
+    ["sandboxes/first", "sandboxes/second"].into_iter().for_each(|it| lane.delete_if_there(it));
+    lane.settled().unwrap();
+}
+
+/// The first is made from nothing and calls for a spare, which the second takes.
+fn make_one_and_another(lane: &mut Lane) -> Answer {
+    for (name, ports) in [("first", ["8081:80/tcp"]), ("second", ["8082:80/tcp"])] {
+        let endpoint = json!({ "network": "front", "ports": ports });
+        lane.post("sandboxes", json!({ "name": name, "endpoints": [endpoint] }))?;
+        let links = if name == "first" { 2 } else { 3 };
+        while lane.land.router.ip("-o link show type veth").lines().filter(|it| it.contains(" veth")).count() < links {
+            lane.records()?;
+        }
+    }
+    Ok(())
+}
+
 /// How far the lanes are with an act.
 #[derive(Default)]
 struct Progress {
