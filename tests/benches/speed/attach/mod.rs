@@ -1,31 +1,22 @@
-//! What an attach costs, beside the least that the kernel must do for it: `make bench`.
+//! What an attach costs: a container with a new namespace and one published port.
 //!
 //! | to find | look in |
 //! |---|---|
-//! | the least | [`floor`], its messages in [`netlink`] |
 //! | Trestle within this process | [`library`] |
 //! | Trestle over its daemon's socket | [`socket`] |
-//! | table and file | [`report`] |
 //!
-//! The contestants take turns, so that whatever else the machine does falls on all of them alike: trust the ratios of
-//! one run, not the times of two. Each attach is undone, and its debris gone, before the next one starts.
+//! Each attach is undone, and its debris gone, before the next one starts.
 
-mod floor;
 mod library;
-mod netlink;
-mod report;
-mod socket;
+pub(crate) mod socket;
 
-use std::env;
-use std::process::{Command, ExitCode};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use trestle_tests::privileges;
-
-use floor::Floor;
+use super::NETWORK;
+use super::contest::{rest, take_turns};
+use super::floor::{Container, Floor};
+use super::report::Figure;
 use library::InProcess;
-use report::Samples;
 use socket::OverSocket;
 
 /// Rounds that count, unless the command line says another number.
@@ -34,15 +25,8 @@ const ROUNDS: usize = 200;
 /// Rounds that don't, before them: caches fill, modules load.
 const WARM_UP: usize = 20;
 
-/// The network that every container is attached to.
-pub(crate) const NETWORK: &str = "front";
-
 /// The port that every container publishes.
 pub(crate) const PORT: &str = "8080:80/tcp";
-
-/// How long the kernel is left alone after an attach was undone. It frees namespaces in the background, and holds the
-/// lock of all links meanwhile.
-const REST: Duration = Duration::from_millis(20);
 
 /// Someone who attaches, on a host of his own.
 pub(crate) trait Contestant {
@@ -56,40 +40,58 @@ pub(crate) trait Contestant {
     fn detach(&mut self);
 }
 
-fn main() -> ExitCode {
-    if !privileges::may_make_namespaces() {
-        return again_in_user_namespace();
-    }
-    let rounds = env::args().find_map(|argument| argument.parse().ok()).unwrap_or(ROUNDS);
+/// Everyone in turn; the first is what the others are compared to.
+pub(crate) fn measure(rounds: Option<usize>) -> Vec<Figure> {
     let mut contestants: Vec<Box<dyn Contestant>> = vec![
-        Box::new(Floor::new()),
+        Box::new(AtFloor::new()),
         Box::new(InProcess::cold()),
         Box::new(InProcess::warm()),
         Box::new(OverSocket::new()),
     ];
-    let mut times = vec![Vec::new(); contestants.len()];
-    for round in 0..WARM_UP + rounds {
-        for (contestant, times) in contestants.iter_mut().zip(&mut times) {
-            let spent = contestant.attach();
-            contestant.detach();
-            thread::sleep(REST);
-            if round >= WARM_UP {
-                times.push(spent);
-            }
-        }
-    }
-    let samples: Vec<Samples> = contestants.iter().zip(times).map(|(it, times)| Samples::new(it.id(), times)).collect();
-    report::tell(&samples);
-    ExitCode::SUCCESS
+    let times = take_turns(&mut contestants, WARM_UP, rounds.unwrap_or(ROUNDS), |contestant| {
+        let spent = contestant.attach();
+        contestant.detach();
+        rest(1);
+        spent
+    });
+    let figures: Vec<Figure> =
+        contestants.iter().zip(times).map(|(it, times)| Figure::times(it.id(), &times)).collect();
+    let floor = Figure::median(&figures[0]);
+    figures.into_iter().map(|figure| figure.beside_median(floor)).collect()
 }
 
-fn again_in_user_namespace() -> ExitCode {
-    let program = env::current_exe().expect("a program can find itself");
-    let mut command = Command::new(program);
-    command.args(env::args_os().skip(1));
-    let status = privileges::in_user_namespace(&mut command).status();
-    match status.unwrap_or_else(|error| panic!("making a user namespace: {error}")).success() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
+/// Raw netlink.
+struct AtFloor {
+    floor: Floor,
+    attached: Option<Container>,
+}
+
+impl AtFloor {
+    fn new() -> Self {
+        Self { floor: Floor::new(), attached: None }
+    }
+}
+
+impl Contestant for AtFloor {
+    fn id(&self) -> &'static str {
+        "floor"
+    }
+
+    fn attach(&mut self) -> Duration {
+        let (spent, attached) = self.floor.host().run(|| {
+            let begun = Instant::now();
+            let attached = self.floor.attach(0, 8080..8081);
+            (begun.elapsed(), attached)
+        });
+        self.attached = Some(attached);
+        spent
+    }
+
+    fn detach(&mut self) {
+        let attached = self.attached.take().expect("something is attached");
+        self.floor.host().run(|| {
+            self.floor.cut_off(attached);
+            self.floor.reap();
+        });
     }
 }
