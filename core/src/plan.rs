@@ -1,6 +1,6 @@
 //! An ordered list of resources: what a driver answers with, what is stored, what the kernel layer makes so.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -77,8 +77,12 @@ impl Plan {
         if self.is_empty() {
             return Difference { added: next.0.iter().collect(), changed: Vec::new(), removed: Vec::new() };
         }
-        let before: BTreeMap<Identity<'_>, &Resource> = self.0.iter().map(|it| (it.identity(), it)).collect();
-        let after: BTreeSet<Identity<'_>> = next.0.iter().map(Resource::identity).collect();
+        if next.is_empty() {
+            return Difference { added: Vec::new(), changed: Vec::new(), removed: self.0.iter().rev().collect() };
+        }
+        let after: HashSet<Identity<'_>> = next.0.iter().map(Resource::identity).collect();
+        let both = self.0.iter().map(|it| (it.identity(), it)).filter(|(identity, _)| after.contains(identity));
+        let before: HashMap<Identity<'_>, &Resource> = both.collect();
         let mut difference = Difference { added: Vec::new(), changed: Vec::new(), removed: Vec::new() };
         for resource in next.0.iter() {
             match before.get(&resource.identity()) {

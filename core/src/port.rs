@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::{Error, Result};
 
@@ -44,8 +44,8 @@ impl FromStr for Protocol {
 }
 
 /// A run of ports, both ends included, none of them 0: `80` or `8000-8010`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct PortRange {
     first: u16,
     last: u16,
@@ -139,9 +139,10 @@ impl TryFrom<String> for PortRange {
     }
 }
 
-impl From<PortRange> for String {
-    fn from(range: PortRange) -> String {
-        range.to_string()
+/// As its text, written in place: records hold thousands.
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

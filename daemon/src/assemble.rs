@@ -29,6 +29,10 @@ use crate::config::Settings;
 /// # Errors
 /// `Conflict` names the controller that looks after this network namespace already, or the store.
 pub async fn controller(settings: &Settings) -> Result<Controller> {
+    // Each published port takes a file. If only fewer can be published, that is no reason not to start.
+    if let Err(error) = trestle_kernel::raise_file_limit() {
+        tracing::warn!(%error, "not as many ports as the system allows can be published");
+    }
     let now = trestle_kernel::stamp()?;
     let store = trestle_store::Options {
         data_root: settings.data_root.clone(),

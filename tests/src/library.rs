@@ -20,7 +20,7 @@ use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_drivers::builtin;
 use trestle_ipam::{DefaultIpam, DefaultPools, NullIpam};
 use trestle_kernel::mark::Instance;
-use trestle_kernel::{LinuxKernel, Options};
+use trestle_kernel::{LinuxKernel, Options, raise_file_limit};
 use trestle_store::{EmbeddedStore, Stamp};
 
 use crate::front::{Front, Place, Result, Setup};
@@ -182,6 +182,7 @@ fn told(ports: &[PortBinding]) -> Vec<String> {
 
 /// Puts a controller together, in the network namespace of the calling thread and on its runtime.
 async fn open(data_root: PathBuf, exec_root: PathBuf, setup: Setup) -> trestle_core::Result<Controller> {
+    raise_file_limit()?;
     let Setup { firewall, spares } = setup;
     let netns_folder = exec_root.join("netns");
     let description = data_root.display().to_string();

@@ -73,8 +73,9 @@ impl PortTable {
 
     /// Takes every promise to an endpoint back.
     pub(super) fn release_all(&mut self, owner: EndpointId) {
-        let bindings = self.owners.get(&owner).cloned().unwrap_or_default();
-        self.release(owner, &bindings);
+        self.chosen.remove(&owner);
+        let bindings = self.owners.remove(&owner).unwrap_or_default();
+        self.give_back(owner, &bindings);
     }
 
     /// Takes promises back.
@@ -94,6 +95,10 @@ impl PortTable {
                 self.chosen.remove(&owner);
             }
         }
+        self.give_back(owner, bindings);
+    }
+
+    fn give_back(&mut self, owner: EndpointId, bindings: &[PortBinding]) {
         for binding in bindings {
             for port in ports(binding) {
                 let key = (binding.protocol, port);
@@ -213,7 +218,9 @@ impl PortTable {
     fn enter(&mut self, owner: EndpointId, binding: &PortBinding) {
         self.owners.entry(owner).or_default().push(binding.clone());
         for port in ports(binding) {
-            self.taken.entry((binding.protocol, port)).or_default().push((binding.address, owner));
+            // Mostly there is one: room for more would be most of what thousands of ports take.
+            let holders = self.taken.entry((binding.protocol, port)).or_insert_with(|| Vec::with_capacity(1));
+            holders.push((binding.address, owner));
         }
     }
 }

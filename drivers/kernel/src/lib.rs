@@ -36,5 +36,5 @@ mod worker;
 
 pub use enter::{enter, renew_sys};
 pub use linux::{LinuxKernel, Options};
-pub use ports::can_hold;
+pub use ports::{can_hold, raise_file_limit};
 pub use stamp::{Stamp, stamp};

@@ -80,10 +80,17 @@ fn udp_to_a_published_port_is_forgotten_and_nothing_else() {
             run("conntrack", &["-F"]);
             fill();
             assert_eq!(entries(), sorted(everything));
-            assert_eq!(tracker.forget_udp(at.map(address), ports).unwrap(), gone.len(), "{at:?} {ports}");
+            assert_eq!(tracker.forget_udp(&[(at.map(address), ports)]).unwrap(), gone.len(), "{at:?} {ports}");
             let left: Vec<&str> = everything.into_iter().filter(|it| !gone.contains(it)).collect();
             assert_eq!(entries(), left, "{at:?} {ports}");
         }
+        run("conntrack", &["-F"]);
+        fill();
+        let places = [(Some(address("192.0.2.1")), single), (None, PortRange::new(54, 59).unwrap())];
+        assert_eq!(tracker.forget_udp(&places).unwrap(), 2, "each place keeps its own address");
+        let gone = ["udp 192.0.2.1 53", "udp 192.0.2.1 54"];
+        assert_eq!(entries(), everything.into_iter().filter(|it| !gone.contains(it)).collect::<Vec<_>>());
+        assert_eq!(tracker.forget_udp(&[]).unwrap(), 0);
     });
 }
 
@@ -122,7 +129,7 @@ fn thousands_of_entries_are_forgotten() {
         std::fs::remove_file(&file).unwrap();
         assert_eq!(entries().len(), 3000);
         let mut tracker = ConnectionTracker::open().unwrap();
-        assert_eq!(tracker.forget_udp(None, PortRange::single(53).unwrap()).unwrap(), 3000);
+        assert_eq!(tracker.forget_udp(&[(None, PortRange::single(53).unwrap())]).unwrap(), 3000);
         assert_eq!(entries(), Vec::<String>::new());
     });
 }

@@ -34,6 +34,8 @@ fn too_many_ports_for_the_limit_of_open_files_are_refused_by_name_of_the_limit()
         setrlimit(Limited::Nofile, Rlimit { current: Some(4096), maximum: before.maximum }).unwrap();
         // Nothing was kept of the first attempt, or these would be taken by ourselves.
         kernel.apply(&plan).await.unwrap();
+        trestle_kernel::raise_file_limit().unwrap();
+        assert_eq!(getrlimit(Limited::Nofile).current, before.maximum, "as many as the system allows");
         setrlimit(Limited::Nofile, before).unwrap();
     });
 }

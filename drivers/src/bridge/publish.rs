@@ -1,6 +1,6 @@
 //! What publishes an endpoint's ports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -154,7 +154,7 @@ fn check_reachable(port: &PortBinding, lease: &Lease) -> Result<()> {
 
 /// The same ports of the host can't lead to two places.
 fn check_distinct(published: &[Resource], ports: &[PortBinding]) -> Result<()> {
-    let identities: BTreeSet<_> = published.iter().map(Resource::identity).collect();
+    let identities: HashSet<_> = published.iter().map(Resource::identity).collect();
     match identities.len() == published.len() {
         true => Ok(()),
         false => Err(Error::invalid(format!(

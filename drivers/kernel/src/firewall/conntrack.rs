@@ -4,7 +4,7 @@
 //! ever, past a mapping that was added or removed since; and a container that gets an address which another had would
 //! inherit the other's connections.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use trestle_core::error::{Doing, Result};
@@ -42,31 +42,31 @@ impl ConnectionTracker {
         Socket::open().map(Self)
     }
 
-    /// Forgets UDP entries whose first packet went to one of these ports, at this address of the host or at any (an
-    /// unspecified address is any of its family). Answers with how many there were.
+    /// Forgets UDP entries whose first packet went to one of these places: ports, at an address of the host or at any
+    /// (an unspecified address is any of its family). Answers with how many there were. All at once cost no more than
+    /// one: a walk through the kernel's table for each family.
     ///
     /// # Errors
     /// When the kernel can't be asked.
-    pub fn forget_udp(&mut self, address: Option<IpAddr>, ports: PortRange) -> Result<usize> {
-        let exact = address.filter(|it| !it.is_unspecified());
-        let sieve = Sieve {
-            destination: exact.and_then(|it| match it {
-                IpAddr::V4(address) => Some(address),
-                IpAddr::V6(_) => None,
-            }),
-            port: (ports.count() == 1).then(|| ports.first()),
-        };
+    pub fn forget_udp(&mut self, places: &[(Option<IpAddr>, PortRange)]) -> Result<usize> {
+        let mut at: HashMap<u16, Vec<Option<IpAddr>>> = HashMap::new();
+        for (address, ports) in places {
+            ports.ports().for_each(|port| at.entry(port).or_default().push(*address));
+        }
         let meant = |original: &Tuple, _: &Tuple| {
-            original.protocol == Protocol::Udp as u8
-                && exact.is_none_or(|it| it == original.destination)
-                && original.destination_port.is_some_and(|it| (ports.first()..=ports.last()).contains(&it))
+            let wanted = original.destination_port.and_then(|port| at.get(&port)).into_iter().flatten();
+            original.protocol == Protocol::Udp as u8 && wanted.into_iter().any(|it| covers(*it, original.destination))
+        };
+        let sieve = match places {
+            [(address, ports)] => Sieve::of(*address, *ports),
+            _ => Sieve { destination: None, port: None },
         };
         let mut forgotten = 0;
         for family in [NFPROTO_IPV4, NFPROTO_IPV6] {
-            if address.is_none_or(|it| family_of(it) == family) {
+            if places.iter().any(|(address, _)| address.is_none_or(|it| family_of(it) == family)) {
                 forgotten += self
                     .forget(family, Some(&sieve), meant)
-                    .doing(|| format!("forgetting connections to UDP port {ports}"))?;
+                    .doing(|| format!("forgetting connections to {}", told(places)))?;
             }
         }
         Ok(forgotten)
@@ -157,7 +157,27 @@ fn tuple(attribute: Attribute<'_>) -> Option<Tuple> {
     })
 }
 
+/// Whether packets to this destination go to a port at that address.
+fn covers(address: Option<IpAddr>, destination: IpAddr) -> bool {
+    address.is_none_or(|it| it == destination || (it.is_unspecified() && it.is_ipv4() == destination.is_ipv4()))
+}
+
+fn told(places: &[(Option<IpAddr>, PortRange)]) -> String {
+    match places {
+        [(_, ports)] => format!("UDP port {ports}"),
+        several => format!("{} UDP ports", several.len()),
+    }
+}
+
 impl Sieve {
+    fn of(address: Option<IpAddr>, ports: PortRange) -> Self {
+        let destination = match address {
+            Some(IpAddr::V4(address)) if !address.is_unspecified() => Some(address),
+            _ => None,
+        };
+        Self { destination, port: (ports.count() == 1).then(|| ports.first()) }
+    }
+
     fn write(&self, it: &mut Attributes<'_>) {
         it.nest(CTA_TUPLE_ORIG, |it| {
             it.nest(CTA_TUPLE_IP, |it| {

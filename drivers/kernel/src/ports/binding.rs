@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use trestle_core::port::Protocol;
@@ -10,10 +11,17 @@ use trestle_core::resource::PublishedPort;
 /// Where the ports of one [`PublishedPort`] lead to, until they are let go.
 pub(super) struct Binding {
     pub(super) protocol: Protocol,
-    places: watch::Sender<Option<Places>>,
+    led: Mutex<Led>,
     connections: AtomicUsize,
     /// Somebody was refused since a connection last came.
     full: AtomicBool,
+}
+
+/// Where it leads to now, and who is to be told of a change. Most ports never relay anything, so the channel, which is
+/// several times as large as all else here, is made for the first who asks.
+struct Led {
+    places: Option<Places>,
+    watched: Option<watch::Sender<Option<Places>>>,
 }
 
 /// The container's side of a [`Binding`].
@@ -28,7 +36,7 @@ impl Binding {
     pub(super) fn new(port: &PublishedPort) -> Self {
         Self {
             protocol: port.protocol,
-            places: watch::Sender::new(Some(Places::of(port))),
+            led: Mutex::new(Led { places: Some(Places::of(port)), watched: None }),
             connections: AtomicUsize::new(0),
             full: AtomicBool::new(false),
         }
@@ -36,12 +44,24 @@ impl Binding {
 
     /// From now on what arrives is relayed there; what is relayed already goes on.
     pub(super) fn lead_to(&self, port: &PublishedPort) {
-        self.places.send_replace(Some(Places::of(port)));
+        self.lead(Some(Places::of(port)));
     }
 
     /// The ports are let go: what is relayed for them ends.
     pub(super) fn end(&self) {
-        self.places.send_replace(None);
+        self.lead(None);
+    }
+
+    fn lead(&self, places: Option<Places>) {
+        let mut led = self.led();
+        led.places = places;
+        if let Some(watched) = &led.watched {
+            watched.send_replace(places);
+        }
+    }
+
+    fn led(&self) -> MutexGuard<'_, Led> {
+        self.led.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many connections are relayed for them.
@@ -65,7 +85,9 @@ impl Binding {
 
     /// Where they lead to now, and a way to notice that they are let go.
     pub(super) fn places(&self) -> watch::Receiver<Option<Places>> {
-        self.places.subscribe()
+        let mut led = self.led();
+        let now = led.places;
+        led.watched.get_or_insert_with(|| watch::Sender::new(now)).subscribe()
     }
 }
 

@@ -8,19 +8,24 @@
 //! | where they lead to; the held sockets themselves | `binding`, `table` |
 //! | what arrives | `relay`, `connection` (TCP), `flow` (UDP), `datagram` |
 //! | how much of it may be relayed at once | `room` |
+//! | thousands at once | `crowd` |
+//! | how many files may be open | `limit` |
 
 mod binding;
 mod connection;
+mod crowd;
 mod datagram;
 mod flow;
 mod hold;
 mod holder;
+mod limit;
 mod relay;
 mod room;
 mod table;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use trestle_core::kernel::Deviation;
@@ -30,6 +35,7 @@ use trestle_core::{Doing, Result, failpoint};
 
 use binding::Binding;
 pub use hold::can_hold;
+pub use limit::raise_file_limit;
 use relay::Relay;
 use table::Token;
 
@@ -59,18 +65,34 @@ impl Ports {
     /// # Errors
     /// `Conflict` if another program has one, with its name; nothing is held then.
     pub(crate) fn hold(&mut self, port: &PublishedPort) -> Result<()> {
-        if let Some(Entry::Held { binding, .. }) = self.entries.get(&key(port)) {
-            binding.lead_to(port);
-            return Ok(());
+        self.hold_all(&[port])
+    }
+
+    /// The same for many, one after the other: what comes before an error is held.
+    pub(crate) fn hold_all(&mut self, ports: &[&PublishedPort]) -> Result<()> {
+        let (held, new): (Vec<&PublishedPort>, Vec<&PublishedPort>) =
+            ports.iter().partition(|port| matches!(self.entries.get(&key(port)), Some(Entry::Held { .. })));
+        for port in held {
+            if let Some(Entry::Held { binding, .. }) = self.entries.get(&key(port)) {
+                binding.lead_to(port);
+            }
         }
-        let opened = hold::open(port).doing(|| format!("holding {port}"))?;
+        let opened = crowd::share(&new, hold::open_until_refused);
+        for (port, sockets) in new.iter().zip(opened.into_iter().flatten()) {
+            self.take_in(port, sockets.doing(|| format!("holding {port}"))?)?;
+        }
+        Ok(())
+    }
+
+    /// Relays from now on what arrives at these sockets.
+    fn take_in(&mut self, port: &PublishedPort, opened: Vec<OwnedFd>) -> Result<()> {
         let binding = Arc::new(Binding::new(port));
         let mut sockets = Vec::with_capacity(opened.len());
         for (number, socket) in opened.into_iter().enumerate() {
             match self.relay.add(socket, &binding, number as u16) {
                 Ok(token) => sockets.push(token),
                 Err(error) => {
-                    sockets.into_iter().for_each(|token| self.relay.remove(token));
+                    self.relay.remove(&sockets);
                     return Err(error).doing(|| format!("holding {port}"));
                 }
             }
@@ -89,10 +111,16 @@ impl Ports {
     }
 
     /// Lets go of ports, and cuts what is relayed for them. Ports that are not held are let go already.
-    pub(crate) fn let_go(&mut self, port: &PublishedPort) {
-        if let Some(Entry::Held { binding, sockets }) = self.entries.remove(&key(port)) {
-            binding.end();
-            sockets.into_iter().for_each(|token| self.relay.remove(token));
+    pub(crate) fn let_go(&mut self, ports: &[&PublishedPort]) {
+        let mut gone = Vec::with_capacity(ports.len());
+        for port in ports {
+            if let Some(Entry::Held { binding, sockets }) = self.entries.remove(&key(port)) {
+                binding.end();
+                gone.extend(sockets);
+            }
+        }
+        self.relay.remove(&gone);
+        if !gone.is_empty() {
             failpoint!("kernel.port-let-go");
         }
     }

@@ -12,10 +12,10 @@ use trestle_core::port::Protocol;
 use trestle_core::{Error, Result};
 
 use super::binding::Binding;
-use super::connection;
 use super::flow::Flows;
 use super::room::Room;
 use super::table::{Shared, Token};
+use super::{connection, crowd};
 
 /// How many connections or datagrams of one socket are taken before the others have their turn.
 const AT_ONCE: usize = 64;
@@ -53,9 +53,10 @@ impl Relay {
         })
     }
 
-    /// Closes a held socket, which takes it out of the epoll set too.
-    pub(super) fn remove(&self, token: Token) {
-        self.table.remove(token);
+    /// Closes held sockets, which takes them out of the epoll set too. They are closed when this returns.
+    pub(super) fn remove(&self, tokens: &[Token]) {
+        crowd::share(tokens, |some| drop(self.table.take_out(some)));
+        self.table.free(tokens);
     }
 }
 

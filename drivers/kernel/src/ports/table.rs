@@ -52,12 +52,17 @@ impl Shared {
         Ok(Token(place))
     }
 
-    /// Closes a held socket, which takes it out of any epoll set too.
-    pub(super) fn remove(&self, token: Token) {
+    /// Hands out held sockets; whoever closes them takes them out of any epoll set too. Their places stay theirs until
+    /// they are freed.
+    pub(super) fn take_out(&self, tokens: &[Token]) -> Vec<OwnedFd> {
         let mut table = self.lock();
-        if table.held.get_mut(token.0).and_then(Option::take).is_some() {
-            table.free.push(token.0);
-        }
+        let held = tokens.iter().filter_map(|token| table.held.get_mut(token.0)?.take());
+        held.map(|held| held.socket).collect()
+    }
+
+    /// Lets the places of sockets that were taken out, and are closed by now, be used again.
+    pub(super) fn free(&self, tokens: &[Token]) {
+        self.lock().free.extend(tokens.iter().map(|token| token.0));
     }
 
     /// Does something with a held socket, if it is still held for the same ports.

@@ -13,13 +13,14 @@
 //! firewall. Where somebody leaves, which is when more than doors is to go, step 6 and the shutting of doors are done
 //! even if steps 2 to 5 failed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::path::Path;
 
 use trestle_core::error::Error;
 use trestle_core::name::IfName;
 use trestle_core::plan::Difference;
-use trestle_core::port::Protocol;
+use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{Bridge, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
 use trestle_core::{Doing, Plan, Result};
 
@@ -71,16 +72,20 @@ impl Worker {
     /// Holds what is new. What is to go and lies in the way of it is let go first, which for a moment leaves the port to
     /// anyone; what does not overlap is held without a gap.
     fn hold_ports(&mut self, difference: &Difference<'_>) -> Result<()> {
-        let added = difference.added.iter().filter_map(as_port);
-        for port in added {
-            for going in difference.removed.iter().filter_map(as_port) {
-                if going.protocol == port.protocol && going.host.overlaps(&port.host) {
-                    self.ports.let_go(going);
-                }
-            }
-            self.ports.hold(port)?;
+        let mut going: HashMap<(Protocol, u16), Vec<&PublishedPort>> = HashMap::new();
+        for port in difference.removed.iter().filter_map(as_port) {
+            port.host.ports().for_each(|number| going.entry((port.protocol, number)).or_default().push(port));
         }
-        difference.changed.iter().filter_map(|(_, after)| as_port(after)).try_for_each(|port| self.ports.hold(port))
+        let added: Vec<&PublishedPort> = difference.added.iter().filter_map(as_port).collect();
+        if !going.is_empty() {
+            let numbers = added.iter().flat_map(|port| port.host.ports().map(|number| (port.protocol, number)));
+            let in_the_way: Vec<&PublishedPort> =
+                numbers.filter_map(|number| going.get(&number)).flatten().copied().collect();
+            self.ports.let_go(&in_the_way);
+        }
+        self.ports.hold_all(&added)?;
+        let changed: Vec<&PublishedPort> = difference.changed.iter().filter_map(|(_, after)| as_port(after)).collect();
+        self.ports.hold_all(&changed)
     }
 
     pub(super) fn set_up(&mut self, difference: &Difference<'_>, to: &Plan) -> Result<()> {
@@ -141,25 +146,20 @@ impl Worker {
     fn forget_flows(&mut self, difference: &Difference<'_>) -> Result<()> {
         let changed = difference.changed.iter().map(|(_, after)| after);
         let ports = difference.removed.iter().chain(&difference.added).chain(changed).filter_map(as_port);
-        for port in ports.filter(|port| port.protocol == Protocol::Udp) {
-            self.connections.forget_udp(port.address, port.host)?;
-        }
-        for resource in &difference.removed {
-            if let Resource::OpenedPort(it) = resource
-                && it.protocol == Protocol::Udp
-            {
-                self.connections.forget_udp(Some(it.address), it.ports)?;
-            }
-        }
-        Ok(())
+        let udp = ports.filter(|port| port.protocol == Protocol::Udp);
+        let published = udp.map(|port| (port.address, port.host));
+        let opened = difference.removed.iter().filter_map(|resource| match resource {
+            Resource::OpenedPort(it) if it.protocol == Protocol::Udp => Some((Some(it.address), it.ports)),
+            _ => None,
+        });
+        let places: Vec<(Option<IpAddr>, PortRange)> = published.chain(opened).collect();
+        self.connections.forget_udp(&places).map(drop)
     }
 
     fn tear_down(&mut self, removed: &[&Resource]) -> Vec<Error> {
         self.end_announcements(removed);
         let going = Going::of(removed);
-        for port in &going.ports {
-            self.ports.let_go(port);
-        }
+        self.ports.let_go(&going.ports);
         let mut errors = Vec::new();
         for (namespace, outgoing) in going.outgoing.iter().filter(|(_, outgoing)| outgoing.peers.is_empty()) {
             errors.extend(self.withdraw(namespace, outgoing));

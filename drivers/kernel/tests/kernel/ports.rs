@@ -59,6 +59,28 @@ fn can_bind(protocol: Protocol, address: SocketAddr) -> bool {
 }
 
 #[test]
+fn thousands_of_ports_are_held_each_and_all_are_free_again() {
+    on_a_host(async || {
+        let kernel = kernel();
+        let each = |number| Resource::PublishedPort(published(Protocol::Tcp, None, (number, number), number));
+        let all: Plan = (20_000..22_000).map(each).collect();
+        kernel.apply(&all).await.unwrap();
+        assert_eq!(kernel.verify(&all).await.unwrap(), []);
+        let free = |number| can_bind(Protocol::Tcp, (Ipv6Addr::UNSPECIFIED, number).into());
+        assert!((20_000..22_000).all(|number| !free(number)));
+        kernel.remove(&all).await.unwrap();
+        assert!((20_000..22_000).all(free));
+
+        let taken = TcpListener::bind("[::]:21500").unwrap();
+        let error = kernel.apply(&all).await.unwrap_err();
+        assert!(is_port_taken(&error) && error.to_string().contains("21500"), "{error}");
+        kernel.remove(&all).await.unwrap();
+        drop(taken);
+        assert!((20_000..22_000).all(free));
+    });
+}
+
+#[test]
 fn one_address_or_one_family_is_held_and_no_more() {
     on_a_host(async || {
         let kernel = kernel();

@@ -1,7 +1,5 @@
 //! What a change of resources comes to in elements. Pure.
 
-use std::collections::BTreeSet;
-
 use trestle_core::resource::Resource;
 
 use super::element::{Element, elements};
@@ -23,20 +21,21 @@ impl Change {
     /// From what is removed, what changes (before and after), and what is added. What a changed resource has before
     /// and after alike is left alone.
     pub(super) fn between(removed: &[&Resource], changed: &[(&Resource, &Resource)], added: &[&Resource]) -> Self {
-        let mut gone: BTreeSet<Element> = removed.iter().flat_map(|it| elements(it)).collect();
-        let mut come: BTreeSet<Element> = added.iter().flat_map(|it| elements(it)).collect();
+        let mut gone: Vec<Element> = removed.iter().flat_map(|it| elements(it)).collect();
+        let mut come: Vec<Element> = added.iter().flat_map(|it| elements(it)).collect();
         for (before, after) in changed {
-            let (before, after) = (BTreeSet::from_iter(elements(before)), BTreeSet::from_iter(elements(after)));
-            gone.extend(before.difference(&after).cloned());
-            come.extend(after.difference(&before).cloned());
+            let (before, after) = (elements(before), elements(after));
+            gone.extend(before.iter().filter(|it| !after.contains(it)).cloned());
+            come.extend(after.into_iter().filter(|it| !before.contains(it)));
         }
-        gone.retain(|element| !come.contains(element));
+        [&mut gone, &mut come].into_iter().for_each(in_order);
+        gone.retain(|element| come.binary_search(element).is_err());
         let base = added.iter().any(|it| **it == Resource::FirewallBase);
         Self {
             base,
             no_base: !base && come.is_empty() && removed.iter().any(|it| **it == Resource::FirewallBase),
-            gone: gone.into_iter().collect(),
-            come: come.into_iter().collect(),
+            gone,
+            come,
         }
     }
 
@@ -49,4 +48,12 @@ impl Change {
     pub(super) fn needs_base(&self) -> bool {
         self.base || !self.come.is_empty()
     }
+}
+
+/// Sorts, and leaves each out that stands there twice. Ports mostly come in order, set by set: sorted by set first, a
+/// second sort finds them in order already.
+fn in_order(elements: &mut Vec<Element>) {
+    elements.sort_by_key(|it| it.set);
+    elements.sort();
+    elements.dedup();
 }

@@ -1,9 +1,10 @@
 //! Netlink messages by hand: bytes in a buffer, one send, every answer looked at.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_sys::{Socket, SocketAddr};
+use rustix::net::sockopt::set_socket_send_buffer_size_force;
 
 /// Kind and sequence number, which the header holds (linux/netlink.h).
 const HEADER: usize = 16;
@@ -75,11 +76,24 @@ impl Batch {
     }
 }
 
+/// How much may be sent at once, in bytes: ten thousand elements of a map.
+const ROOM: usize = 4 << 20;
+
 /// A socket to the kernel, in the namespace of the calling thread.
 pub(crate) fn open(protocol: isize) -> Socket {
     let mut socket = Socket::new(protocol).expect("a netlink socket can be opened");
     socket.bind_auto().expect("a netlink socket can be bound");
     socket
+}
+
+/// Lets a socket send a long batch. Without the right to it, only long batches fail.
+#[allow(unsafe_code, reason = "the socket does not lend its descriptor otherwise")]
+pub(crate) fn make_room(socket: &Socket) {
+    // SAFETY: the socket owns the descriptor, and outlives the borrow.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(socket.as_raw_fd()) };
+    if let Err(error) = set_socket_send_buffer_size_force(descriptor, ROOM) {
+        eprintln!("the floor can't send much at once: {error}");
+    }
 }
 
 /// A descriptor as an attribute has it.

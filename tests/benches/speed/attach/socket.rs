@@ -25,7 +25,7 @@ pub(crate) struct OverSocket {
     runtime: Runtime,
     connection: Connection,
     attached: Option<String>,
-    _daemon: Process,
+    daemon: Process,
 }
 
 impl OverSocket {
@@ -45,12 +45,24 @@ impl OverSocket {
                 Err(error) => panic!("{}: {error}. trestled printed:\n{}", path.display(), daemon.printed()),
             }
         };
-        let mut over_socket = Self { host, runtime, connection, attached: None, _daemon: daemon };
+        let mut over_socket = Self { host, runtime, connection, attached: None, daemon };
         over_socket.ask(Method::POST, "/cnm/v1/networks", &json!({ "name": NETWORK }));
         over_socket
     }
 
-    fn ask(&mut self, method: Method, path: &str, body: &Value) -> Value {
+    /// The host that the daemon looks after.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The daemon's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// # Panics
+    /// With the daemon's message, where it refuses.
+    pub(crate) fn ask(&mut self, method: Method, path: &str, body: &Value) -> Value {
         self.runtime.block_on(self.connection.ask(method, path, body))
     }
 }
