@@ -28,7 +28,7 @@ use crate::config::Settings;
 ///
 /// # Errors
 /// `Conflict` names the controller that looks after this network namespace already, or the store.
-pub async fn controller(settings: &Settings) -> Result<Controller> {
+pub async fn controller(settings: &Settings, relay: &Handle) -> Result<Controller> {
     // Each published port takes a file. If only fewer can be published, that is no reason not to start.
     if let Err(error) = trestle_kernel::raise_file_limit() {
         tracing::warn!(%error, "not as many ports as the system allows can be published");
@@ -50,7 +50,10 @@ pub async fn controller(settings: &Settings) -> Result<Controller> {
         firewall: settings.firewall,
         description: format!("trestled, process {}, --data-root {}", std::process::id(), settings.data_root.display()),
     };
-    let kernel = LinuxKernel::open(kernel).doing(|| "looking after this network namespace")?;
+    let kernel = {
+        let _relaying = relay.enter();
+        LinuxKernel::open(kernel).doing(|| "looking after this network namespace")?
+    };
     assemble(settings, Arc::new(kernel), Arc::new(store), instance).await
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
 use sd_notify::NotifyState;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{RwLock, watch};
 use tracing::level_filters::LevelFilter;
@@ -51,16 +52,17 @@ pub fn main(flags: Flags) -> ExitCode {
     }
     start_logging(settings.log_level);
     settings.idle_notes().for_each(|note| tracing::warn!("{note}"));
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let (runtime, relay) = match runtimes() {
+        Ok(runtimes) => runtimes,
         Err(error) => {
             tracing::error!(%error, "the runtime could not be started");
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(run(settings));
+    let ended = runtime.block_on(run(settings, relay.handle()));
     // What still hangs in a thread of its own may be why the person is impatient.
     runtime.shutdown_background();
+    relay.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -70,6 +72,14 @@ pub fn main(flags: Flags) -> ExitCode {
     }
 }
 
+/// One thread for requests, which do little but wait for the kernel: to hand one from thread to thread would cost more
+/// than it is worked on. What is relayed on behalf of held ports has threads of its own, and keeps no request waiting.
+fn runtimes() -> std::io::Result<(Runtime, Runtime)> {
+    let requests = Builder::new_current_thread().enable_all().build()?;
+    let relay = Builder::new_multi_thread().thread_name("trestle-relay").enable_all().build()?;
+    Ok((requests, relay))
+}
+
 /// What can be told of the settings' parts without starting.
 fn check_parts(settings: Settings) -> Result<Settings, String> {
     settings.tls.as_ref().map(tls::server).transpose().map_err(|error| error.to_string())?;
@@ -77,7 +87,7 @@ fn check_parts(settings: Settings) -> Result<Settings, String> {
     Ok(settings)
 }
 
-async fn run(settings: Settings) -> Result<()> {
+async fn run(settings: Settings, relay: &Handle) -> Result<()> {
     let mut signals = Signals::new()?;
     roots::make(&settings, serve::socket_group(settings.group.as_deref())?)?;
     let pidfile = tokio::select! {
@@ -90,7 +100,7 @@ async fn run(settings: Settings) -> Result<()> {
     let listeners = serve::bind(&settings, tls)?;
     let hosts: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     failpoint!("daemon.sockets-bound");
-    let controller = assemble::controller(&settings).await?;
+    let controller = assemble::controller(&settings, relay).await?;
     failpoint!("daemon.controller-opened");
 
     let (stop, stopping) = watch::channel(false);

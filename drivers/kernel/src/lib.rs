@@ -26,6 +26,7 @@ mod namespace;
 mod netlink;
 mod ports;
 mod reaper;
+mod remembered;
 mod repeat;
 pub mod script;
 mod stamp;

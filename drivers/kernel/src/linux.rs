@@ -20,6 +20,7 @@ use crate::namespace::Namespaces;
 use crate::netlink::Socket;
 use crate::ports::Ports;
 use crate::reaper::Reaper;
+use crate::remembered::Remembered;
 use crate::repeat::Repeats;
 use crate::thread::Thread;
 use crate::watch::{Expectations, Watch};
@@ -70,6 +71,8 @@ impl LinuxKernel {
             ports: Ports::open()?,
             announcer: Announcer::open()?,
             repeats: Repeats::start()?,
+            remembered: Remembered::default(),
+            unannounced: Vec::new(),
             carrier: Carrier::open()?,
             expected,
         };

@@ -42,6 +42,9 @@ fn a_sandbox_made_ahead_is_like_any_other() {
         let (router, outside) = hosts(wire::MTU);
         let library = Arc::new(Library::start_as(&router, two_ahead()));
         let land = Landscape { front: library.clone(), router, outside };
+        // The first sandbox of all brings the folder of namespaces, which stays.
+        land.sandbox("pioneer");
+        land.front.delete_sandbox("pioneer").unwrap();
         let empty = Snapshot::of_host(&land.router);
         land.network("front");
         let first = land.front.create_attached("first", &["front"], "8080:80").unwrap();

@@ -13,6 +13,10 @@ const MOST: usize = 4;
 /// Does the work on all, in as many parts as there are threads for; what each part came to, in order. The threads are
 /// in the namespaces of the caller.
 pub(super) fn share<T: Sync, R: Send>(all: &[T], work: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
+    // How many processors there are is read from a dozen files, which takes longer than to open a socket.
+    if all.len() < 2 * WORTH_A_THREAD {
+        return vec![work(all)];
+    }
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let parts = (all.len() / WORTH_A_THREAD).clamp(1, processors.min(MOST));
     let (mine, others) = all.split_at(all.len() / parts);

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
+use std::net::IpAddr;
 
 use netlink_packet_route::AddressFamily;
 use trestle_core::error::Error;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
-use trestle_core::resource::{Address, Namespace, Owner, Resource, Route, SourceRule, Veth};
+use trestle_core::resource::{Address, Announcements, Namespace, Owner, Resource, Route, SourceRule, Veth};
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
@@ -159,27 +160,49 @@ impl Worker {
         }
     }
 
-    /// Tells the neighbours of new addresses. Best effort: without it they find out by themselves, later.
+    /// Tells the neighbours of new addresses: at once where they may remember somebody else by one, else when nobody
+    /// waits. Best effort: without it they find out by themselves, later.
     pub(super) fn announce(&mut self, addresses: &[&Address], to: &Plan) {
         let owners = addresses.iter().filter_map(|it| owner(it, to.resources().iter()));
         let owners: Vec<(&Address, &IfName, MacAddress)> = owners.collect();
         let unseen = owners.iter().map(|(_, bridge, _)| *bridge).filter(|it| !self.bridges.contains_key(*it));
         let Ok(seen) = look(&mut self.host, unseen) else { return };
         let mut corrections = Vec::new();
-        for (address, name, mac) in &owners {
-            let (ip, announcements, mac) = (address.address.addr(), address.announcements, *mac);
+        for (wanted, name, mac) in owners {
             let seen = || seen.get(name.as_str()).map(|link| link.index);
-            let Some(bridge) = self.bridges.get(*name).copied().or_else(seen) else { continue };
-            corrections.push(message::correct_neighbour(bridge, ip, mac));
-            if announcements.count > 0 {
-                self.announcer.announce(bridge, ip, mac);
+            let Some(index) = self.bridges.get(name).copied().or_else(seen) else { continue };
+            let address = wanted.address.addr();
+            let news = News { bridge: index, mac };
+            let announcement = Announcement { bridge: name.clone(), address, news, often: wanted.announcements };
+            match self.remembered.taken(name, address, mac) {
+                true => {
+                    corrections.push(message::correct_neighbour(index, address, mac));
+                    self.say(announcement);
+                }
+                false => self.unannounced.push(announcement),
             }
-            self.repeats.go_on(name, ip, News { bridge, mac }, announcements);
         }
         if let Err(error) = self.host.batch(&corrections.iter().collect::<Vec<_>>()) {
             tracing::debug!(%error, "the host's own neighbours could not be corrected");
         }
     }
+
+    /// Announces an address for the first time; it is repeated later.
+    pub(super) fn say(&self, announcement: Announcement) {
+        let Announcement { bridge, address, news, often } = announcement;
+        if often.count > 0 {
+            self.announcer.announce(news.bridge, address, news.mac);
+        }
+        self.repeats.go_on(&bridge, address, news, often);
+    }
+}
+
+/// What the neighbours behind a bridge are to be told.
+pub(crate) struct Announcement {
+    bridge: IfName,
+    address: IpAddr,
+    news: News,
+    often: Announcements,
 }
 
 /// Behind which bridge an address is, and whose MAC address goes with it.

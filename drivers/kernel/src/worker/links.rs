@@ -129,6 +129,9 @@ impl Worker {
             Some(link) if link.is_live(self.instance) && link.kind == "bridge" => Fate::Mend,
             Some(link) => Fate::MakeAnew(link.index),
         };
+        if !matches!(fate, Fate::Mend) {
+            self.remembered.made(&bridge.name);
+        }
         let name = Which::Name(bridge.name.as_str());
         let first = match fate {
             Fate::Make => vec![message::make_bridge(bridge, self.instance)],
@@ -209,6 +212,7 @@ impl Worker {
             veths.iter().map(|it| (&it.name, *it as &dyn Display)).chain(things).collect();
         for bridge in bridges {
             self.bridges.remove(&bridge.name);
+            self.remembered.gone(&bridge.name);
             expected.remove(&bridge.name);
         }
         for veth in veths {

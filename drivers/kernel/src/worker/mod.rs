@@ -25,6 +25,7 @@ use trestle_core::name::IfName;
 use trestle_core::resource::{Namespace, Resource, Sysctl};
 use trestle_core::{Doing, Error, Result};
 
+use self::addressing::Announcement;
 use crate::announce::Announcer;
 use crate::carrier::Carrier;
 use crate::firewall::Firewall;
@@ -33,6 +34,7 @@ use crate::mark::Instance;
 use crate::namespace::{self, Namespaces};
 use crate::netlink::Socket;
 use crate::ports::Ports;
+use crate::remembered::Remembered;
 use crate::repeat::Repeats;
 use crate::sysctl;
 use crate::thread::Rest;
@@ -50,6 +52,9 @@ pub(crate) struct Worker {
     pub(crate) ports: Ports,
     pub(crate) announcer: Announcer,
     pub(crate) repeats: Repeats,
+    pub(crate) remembered: Remembered,
+    /// What is announced when nobody waits.
+    pub(crate) unannounced: Vec<Announcement>,
     pub(crate) carrier: Carrier,
     pub(crate) expected: Arc<Expectations>,
 }
@@ -57,6 +62,9 @@ pub(crate) struct Worker {
 impl Rest for Worker {
     fn rest(&mut self) {
         self.namespaces.settle();
+        for announcement in std::mem::take(&mut self.unannounced) {
+            self.say(announcement);
+        }
         self.expected.is_at_work(false);
     }
 }
