@@ -28,6 +28,7 @@ need cc gcc "links programs, and builds the C parts of the TLS library"
 need ip iproute2 "tests lay wires between their hosts with it"
 need nft nftables "tests look at the firewall with it"
 need iptables-restore iptables "tests try the firewall's other back end with it"
+need python3 python3 "a plugin that tests talk to is written in it"
 need conntrack conntrack "tests look at the connection tracker with it"
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
