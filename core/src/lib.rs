@@ -7,7 +7,7 @@
 //! | the nouns | [`network`], [`endpoint`], [`sandbox`], [`port`], [`name`], [`mac`], [`id`] |
 //! | what may be in the kernel | [`resource`], [`plan`] |
 //! | the contracts | [`driver`], [`ipam`], [`kernel`], [`store`], [`surroundings`] |
-//! | where tests let the process die | [`failpoint`] |
+//! | where tests let the process die | [`mod@failpoint`] |
 //!
 //! Absent here: I/O, netlink, a tokio runtime, the time of day, randomness. They are arguments.
 

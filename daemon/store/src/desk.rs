@@ -11,7 +11,8 @@ use tokio::sync::oneshot;
 use trestle_core::error::{Error, Result};
 use trestle_core::store::{Key, Record, Revision};
 
-use crate::writer::{Step, Writer};
+use crate::commit::{Commit, Step, answer};
+use crate::writer::Writer;
 
 /// The most commits that one transaction takes.
 const GROUP: usize = 64;
@@ -25,14 +26,6 @@ pub(crate) enum Job {
 
 /// Every record with its revision.
 pub(crate) type Loaded = Vec<(Record, Revision)>;
-
-/// A commit that waits.
-#[derive(Debug)]
-pub(crate) struct Commit {
-    pub(crate) steps: Vec<Step>,
-    pub(crate) expected: Vec<(Key, Revision)>,
-    pub(crate) reply: oneshot::Sender<Result<Revision>>,
-}
 
 /// A commit that was handed in.
 pub(crate) enum Handed {
@@ -160,13 +153,6 @@ fn work_off(writer: &mut Writer, jobs: Vec<Job>) {
         }
     }
     writer.commit(commits);
-}
-
-/// Answers, if anybody still waits: whoever went away did not take his commit back.
-pub(crate) fn answer<T>(reply: oneshot::Sender<T>, answer: T) {
-    if reply.send(answer).is_err() {
-        tracing::debug!("nobody waits for the store's answer");
-    }
 }
 
 pub(crate) fn gone() -> Error {

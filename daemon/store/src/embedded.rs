@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 use trestle_core::error::{Doing, Error, Result};
 use trestle_core::store::{Change, Key, Record, Revision, Store};
 
-use crate::desk::{self, Desk, Errand, Handed, gone};
+use crate::commit::{self, Step};
+use crate::desk::{Desk, Errand, Handed, gone};
 use crate::options::Options;
 use crate::pair::{Found, Pair};
 use crate::runtime_file::RuntimeFile;
-use crate::writer::{Step, Writer};
+use crate::writer::Writer;
 
 /// Keeps records in two files, for this process alone.
 ///
@@ -42,10 +43,10 @@ impl EmbeddedStore {
         let (opened, outcome) = oneshot::channel();
         let (errands, received) = mpsc::channel();
         let work = move || match open().and_then(|(pair, found)| Ok((Writer::new(pair)?, found))) {
-            Err(cause) => desk::answer(opened, Err(cause)),
+            Err(cause) => commit::answer(opened, Err(cause)),
             Ok((writer, found)) => {
                 let desk = Arc::new(Desk::new(writer));
-                desk::answer(opened, Ok((Arc::clone(&desk), found)));
+                commit::answer(opened, Ok((Arc::clone(&desk), found)));
                 desk.work(&received);
             }
         };

@@ -44,6 +44,7 @@
 
 #![forbid(unsafe_code)]
 
+mod commit;
 #[cfg(test)]
 mod crash;
 mod desk;

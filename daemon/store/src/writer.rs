@@ -4,27 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use trestle_core::error::{Doing, Error, Result};
-use trestle_core::store::{Change, Key, Record, Revision};
+use trestle_core::store::{Key, Record, Revision};
 
-use crate::desk::{Commit, answer};
+use crate::commit::{Commit, Durable, Step, answer};
 use crate::envelope;
 use crate::pair::Pair;
 use crate::record_file::Rows;
-
-/// A change, made ready before it comes to the writer.
-#[derive(Debug)]
-pub(crate) enum Step {
-    Put { key: Key, whole: String, durable: Durable },
-    Remove(Key),
-}
-
-/// The durable part of a record.
-#[derive(Debug)]
-pub(crate) enum Durable {
-    Nothing,
-    Whole(Arc<Record>),
-    Part(Arc<Record>),
-}
 
 /// What stands of a record.
 #[derive(Clone, Debug)]
@@ -58,22 +43,6 @@ struct Next {
     durable: Rows,
     runtime: Rows,
     revision: Revision,
-}
-
-impl Step {
-    pub(crate) fn of(change: &Change) -> Result<Self> {
-        match change {
-            Change::Remove(key) => Ok(Self::Remove(*key)),
-            Change::Put(record) => {
-                let durable = match record.durable() {
-                    None => Durable::Nothing,
-                    Some(durable) if durable == *record => Durable::Whole(Arc::new(durable)),
-                    Some(durable) => Durable::Part(Arc::new(durable)),
-                };
-                Ok(Self::Put { key: record.key(), whole: envelope::text(record)?, durable })
-            }
-        }
-    }
 }
 
 impl Writer {

@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use trestle_core::driver::{InterfaceName, Joined, Slot};
-use trestle_core::endpoint::{Endpoint, Lease};
+use trestle_core::endpoint::Endpoint;
 use trestle_core::id::EndpointId;
 use trestle_core::name::IfName;
 use trestle_core::network::{Network, Pool};
 use trestle_core::resource::{Address, Bridge, Peer, Resource, Veth};
 use trestle_core::{Error, Result};
 
+use super::family::lease;
 use super::options::{BridgeOptions, EndpointOptions, INTERFACE, SETTINGS};
 use super::publish;
 use super::setting::LinkSetting;
@@ -97,12 +98,6 @@ fn v6_of(address: IpAddr) -> Option<Ipv6Addr> {
         IpAddr::V4(_) => None,
         IpAddr::V6(address) => Some(address),
     }
-}
-
-/// The addresses of the endpoint; on a bridge network there is at least one.
-pub(super) fn lease(endpoint: &Endpoint) -> Result<&Lease> {
-    let with_address = endpoint.lease.as_ref().filter(|lease| lease.v4.is_some() || lease.v6.is_some());
-    with_address.ok_or_else(|| Error::internal(format!("endpoint {} has no address", endpoint.name)))
 }
 
 /// The bridge as it was made: what the host was like then counts, not what it is like now.

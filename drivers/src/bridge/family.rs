@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use trestle_core::endpoint::{Endpoint, Lease};
 use trestle_core::network::{Network, Pool};
 use trestle_core::resource::GatewayMode;
 use trestle_core::{Error, Result};
@@ -118,4 +119,10 @@ pub(super) fn check_trusted(network: &Network, options: &BridgeOptions) -> Resul
             network.name
         ))),
     }
+}
+
+/// The addresses of the endpoint; on a bridge network there is at least one.
+pub(super) fn lease(endpoint: &Endpoint) -> Result<&Lease> {
+    let with_address = endpoint.lease.as_ref().filter(|lease| lease.v4.is_some() || lease.v6.is_some());
+    with_address.ok_or_else(|| Error::internal(format!("endpoint {} has no address", endpoint.name)))
 }

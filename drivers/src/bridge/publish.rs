@@ -10,8 +10,7 @@ use trestle_core::port::{PortBinding, PortRange, PortRequest, Protocol};
 use trestle_core::resource::{GatewayMode, Hairpin, OpenedPort, PublishedPort, Resource};
 use trestle_core::{Error, Plan, Result};
 
-use super::endpoint::lease;
-use super::family::{Family, families};
+use super::family::{Family, families, lease};
 use super::network::check_open;
 use super::options::BridgeOptions;
 
