@@ -1,4 +1,4 @@
-//! What the tests of this crate take for a network and an endpoint.
+//! A network and an endpoint, for the tests of this crate, within it and beside it.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;

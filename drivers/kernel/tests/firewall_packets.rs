@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 
+use firewall_host::resources::network;
 use firewall_host::{Host, all, instance, listens, run, write_sysctl};
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{
@@ -177,22 +178,6 @@ fn on_one_processor(what: impl FnOnce() + Send) {
             what();
         });
     });
-}
-
-fn network(bridge: &str) -> FirewallNetwork {
-    FirewallNetwork {
-        bridge: bridge.try_into().unwrap(),
-        inside: Inside::Open,
-        internal: false,
-        gateway_v4: GatewayMode::Nat,
-        gateway_v6: GatewayMode::Nat,
-        trusted: Vec::new(),
-        masquerade_v4: true,
-        masquerade_v6: true,
-        source_v4: None,
-        source_v6: None,
-        filter_bridged: true,
-    }
 }
 
 fn port(protocol: Protocol, address: Option<&str>, host: u16, container: usize, port: u16) -> Resource {

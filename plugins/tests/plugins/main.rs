@@ -12,4 +12,5 @@ mod registry;
 mod scripted;
 mod serve;
 mod stranger;
+#[path = "../../src/testing.rs"]
 mod subjects;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test crate uses a part of it")]
 
+pub mod resources;
+
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
