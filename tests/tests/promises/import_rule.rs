@@ -12,6 +12,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("trestle-drivers", &["trestle-core"]),
     ("trestle-kernel", &["trestle-core"]),
     ("trestle-plugins", &["trestle-core"]),
+    ("trestle-resolver", &["trestle-core"]),
+    ("trestle-engine", &["trestle-core"]),
     ("trestle-store", &["trestle-core"]),
     ("trestle", &["*"]),
     ("trestle-tests", &["*"]),
