@@ -1,0 +1,3 @@
+//! Containers: what is asked of one, what is stored of it, and what is done with it.
+
+pub mod config;
