@@ -57,6 +57,11 @@ pub trait Driver: Send + Sync {
     /// The network is gone from the kernel; forget it. Called again until it succeeds.
     async fn delete_network(&self, network: &Network) -> Result<()>;
 
+    /// Which gateways need not be leased for a network like this, whose pools are not chosen yet.
+    async fn gateways_not_needed(&self, _network: &Network, _families: ByFamily) -> Result<ByFamily> {
+        Ok(ByFamily::default())
+    }
+
     /// A place on the network is reserved. Checks the endpoint's options; may choose what the request left open.
     async fn create_endpoint(&self, network: &Network, endpoint: &Endpoint) -> Result<Chosen>;
 
@@ -136,6 +141,15 @@ pub struct Chosen {
     pub lease: Option<Lease>,
 }
 
+/// A yes or no for each family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByFamily {
+    /// For IPv4.
+    pub v4: bool,
+    /// For IPv6.
+    pub v6: bool,
+}
+
 /// How a driver wants a link to be called in a sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InterfaceName {
@@ -146,12 +160,23 @@ pub enum InterfaceName {
     Numbered(String),
 }
 
+impl InterfaceName {
+    /// The name where none is taken yet.
+    pub fn first(&self) -> Result<IfName> {
+        match self {
+            Self::Exactly(name) => Ok(name.clone()),
+            Self::Numbered(prefix) => IfName::try_from(format!("{prefix}0")),
+        }
+    }
+}
+
 /// The place in a sandbox that an endpoint is to take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// The sandbox's namespace.
     pub namespace: Namespace,
-    /// The name for the endpoint's link there.
+    /// The name for the endpoint's link there. A driver outside is asked before one is chosen; what its plan calls so is
+    /// called as the controller chooses then.
     pub interface: IfName,
 }
 
@@ -166,4 +191,12 @@ pub struct Joined {
     pub gateway_v4: Option<Ipv4Addr>,
     /// The way out for IPv6.
     pub gateway_v6: Option<Ipv6Addr>,
+    /// Whether everything of IPv4 is on the link itself: a way out without a gateway.
+    pub out_by_link_v4: bool,
+    /// The same of IPv6.
+    pub out_by_link_v6: bool,
+    /// Whether no other network shall give the way out in its stead.
+    pub declines_gateway: bool,
+    /// How the link shall be called, where a driver outside says so only now.
+    pub wish: Option<InterfaceName>,
 }

@@ -46,7 +46,11 @@ pub struct Endpoint {
 impl Endpoint {
     /// The endpoint without its attachment: what outlives the kernel's state.
     pub fn reservation(&self) -> Endpoint {
-        Endpoint { state: EndpointState::Reserved, ..self.clone() }
+        let state = match self.state {
+            EndpointState::Reserving => EndpointState::Reserving,
+            _ => EndpointState::Reserved,
+        };
+        Endpoint { state, ..self.clone() }
     }
 }
 
@@ -107,6 +111,15 @@ pub struct Attachment {
     pub gateway_v4: Option<Ipv4Addr>,
     /// The way out for IPv6, if the endpoint has one.
     pub gateway_v6: Option<Ipv6Addr>,
+    /// Whether everything of IPv4 is on the link itself: a way out without a gateway.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_by_link_v4: bool,
+    /// The same of IPv6.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub out_by_link_v6: bool,
+    /// Whether the driver asks that no other network gives the way out in its stead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub declines_gateway: bool,
     /// What is published, with every port chosen.
     pub ports: Vec<PortBinding>,
     /// What is, or may be, in the kernel.
@@ -131,6 +144,8 @@ pub enum Owed {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum EndpointState {
+    /// Stored before its driver is asked for a place, if the driver is outside. After a crash: delete.
+    Reserving,
     /// It holds its name, addresses and MAC; nothing is in the kernel.
     Reserved,
     /// Stored before a plugin is asked. After a crash: leave, delete.
@@ -166,7 +181,7 @@ impl EndpointState {
     /// The sandbox that it is in, on its way to or from.
     pub fn sandbox(&self) -> Option<SandboxId> {
         match self {
-            Self::Reserved => None,
+            Self::Reserving | Self::Reserved => None,
             Self::Joining { sandbox } => Some(*sandbox),
             Self::Attaching(attachment) | Self::Attached(attachment) => Some(attachment.sandbox),
             Self::Changing { to, .. } => Some(to.sandbox),
@@ -177,7 +192,7 @@ impl EndpointState {
     /// The attachment that is in force, or on its way there.
     pub fn attachment(&self) -> Option<&Attachment> {
         match self {
-            Self::Reserved | Self::Joining { .. } | Self::Detaching { .. } => None,
+            Self::Reserving | Self::Reserved | Self::Joining { .. } | Self::Detaching { .. } => None,
             Self::Attaching(attachment) | Self::Attached(attachment) => Some(attachment),
             Self::Changing { to, .. } => Some(to),
         }
@@ -191,10 +206,18 @@ impl EndpointState {
         }
     }
 
+    /// Whether there may be a link of that name still: what is owed then is owed to others than the kernel.
+    pub fn has_a_link(&self) -> bool {
+        match self {
+            Self::Detaching { owed, .. } => owed.contains(&Owed::Cut) || owed.contains(&Owed::Reap),
+            _ => self.attachment().is_some(),
+        }
+    }
+
     /// What may exist in the kernel because of the endpoint.
     pub fn footprint(&self) -> Plan {
         match self {
-            Self::Reserved | Self::Joining { .. } => Plan::new(),
+            Self::Reserving | Self::Reserved | Self::Joining { .. } => Plan::new(),
             Self::Attaching(attachment) | Self::Attached(attachment) => attachment.plans.whole(),
             Self::Changing { from, to } => {
                 let (from, to) = (from.plans.whole(), to.plans.whole());
@@ -204,14 +227,24 @@ impl EndpointState {
         }
     }
 
-    /// Whether the endpoint goes as soon as what it owes is done.
+    /// Whether it is in a sandbox, or on its way there.
+    pub fn is_inside(&self) -> bool {
+        matches!(self, Self::Joining { .. }) || self.attachment().is_some()
+    }
+
+    /// Whether the endpoint goes as soon as what it owes is done. One that was not promised yet is nobody's either.
     pub fn is_leaving_for_good(&self) -> bool {
-        matches!(self, Self::Detaching { owed, .. } if owed.contains(&Owed::Forget))
+        match self {
+            Self::Reserving => true,
+            Self::Detaching { owed, .. } => owed.contains(&Owed::Forget),
+            _ => false,
+        }
     }
 
     /// The state's name, as tables show it.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Reserving => "reserving",
             Self::Reserved => "reserved",
             Self::Joining { .. } => "joining",
             Self::Attaching(_) => "attaching",

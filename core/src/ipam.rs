@@ -15,6 +15,16 @@ pub trait Ipam: Send + Sync {
     /// Whether leases are lost when the process ends, so that the controller asks for each stored one again at start.
     fn needs_replay(&self) -> bool;
 
+    /// Whether asking it reaches out of this process: it may be slow, and it may fail.
+    fn external(&self) -> bool {
+        false
+    }
+
+    /// Ends well once it can be asked, and has said what it needs.
+    async fn greet(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Leases a pool: the wanted subnet, or one of the manager's own choice that keeps clear of `avoid`.
     ///
     /// # Errors
@@ -85,6 +95,8 @@ pub struct PoolLease {
 /// What address is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressRequest {
+    /// The pool's subnet, where who asks knows it: the answer is in it.
+    pub subnet: Option<IpNet>,
     /// The address; `None` leaves the choice to the manager.
     pub wanted: Option<IpAddr>,
     /// What it is for.

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | the nouns | [`network`], [`endpoint`], [`sandbox`], [`port`], [`name`], [`mac`], [`id`] |
 //! | what may be in the kernel | [`resource`], [`plan`] |
-//! | the contracts | [`driver`], [`ipam`], [`kernel`], [`store`], [`surroundings`] |
+//! | the contracts | [`driver`], [`ipam`], [`registry`], [`kernel`], [`store`], [`surroundings`] |
 //! | where tests let the process die | [`mod@failpoint`] |
 //!
 //! Absent here: I/O, netlink, a tokio runtime, the time of day, randomness. They are arguments.

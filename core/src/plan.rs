@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{Identity, Resource};
+use crate::name::IfName;
+use crate::resource::{Identity, Namespace, Resource};
 
 /// What shall be in the kernel, in the order in which it is made; it is removed in the reverse order. Clones share it:
 /// a plan goes from driver to record to kernel, and is read on the way, not written.
@@ -33,6 +34,12 @@ impl Plan {
     /// The resources in order.
     pub fn resources(&self) -> &[Resource] {
         &self.0
+    }
+
+    /// The same with another name for a link in a sandbox, and for all that goes with it.
+    #[must_use]
+    pub fn with_link_named(&self, namespace: &Namespace, before: &IfName, after: &IfName) -> Self {
+        self.0.iter().map(|it| it.with_link_named(namespace, before, after)).collect()
     }
 
     /// Whether it asks for nothing.

@@ -393,6 +393,21 @@ impl Resource {
         (*namespace != Namespace::Host).then_some(namespace)
     }
 
+    /// The same, with another name for a link in a sandbox: of the link itself, or of the one that it is by.
+    #[must_use]
+    pub fn with_link_named(&self, namespace: &Namespace, before: &IfName, after: &IfName) -> Self {
+        let is_it = |at: &Namespace, link: &IfName| at == namespace && link == before;
+        match self {
+            Self::Address(it) if is_it(&it.namespace, &it.link) => {
+                Self::Address(Address { link: after.clone(), ..it.clone() })
+            }
+            Self::Route(it) if is_it(&it.namespace, &it.link) => {
+                Self::Route(Route { link: after.clone(), ..it.clone() })
+            }
+            other => other.clone(),
+        }
+    }
+
     /// Whether several networks may want the very same one; it lives until the last of them lets go.
     pub fn is_shared(&self) -> bool {
         matches!(self, Self::FirewallBase | Self::Sysctl(_))

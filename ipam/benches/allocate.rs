@@ -59,7 +59,7 @@ fn filled(runtime: &Runtime, subnet: &str, leased: &mut dyn Iterator<Item = IpAd
 
 fn endpoint(wanted: Option<IpAddr>) -> AddressRequest {
     let purpose = Purpose::Endpoint { mac: "02:42:0a:01:00:02".parse().expect("a MAC address"), name: "web".into() };
-    AddressRequest { wanted, purpose }
+    AddressRequest { subnet: None, wanted, purpose }
 }
 
 async fn lease_and_release(ipam: &DefaultIpam, pool: &str, rounds: u64) -> Duration {

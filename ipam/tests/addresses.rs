@@ -111,7 +111,7 @@ fn refusals_have_their_kind() {
     assert_eq!(kind(wish(&ipam, &pool, ip("10.2.0.9"))), ErrorKind::Invalid);
     assert_eq!(kind(wish(&ipam, &pool, ip("fd00::9"))), ErrorKind::Invalid);
     assert_eq!(kind(next(&ipam, "10.2.0.0/24")), ErrorKind::NotFound);
-    let nameless = AddressRequest { wanted: None, purpose: Purpose::Auxiliary };
+    let nameless = AddressRequest { subnet: None, wanted: None, purpose: Purpose::Auxiliary };
     assert_eq!(now(ipam.request_address(&pool, &nameless)).unwrap_err().kind(), ErrorKind::Invalid);
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::Inner;
-use super::claims::Claim;
+use super::claims::{Claim, Held};
 use super::endpoints::Reservation;
 use super::ports::{Clash, Refused, check_among_themselves};
 use super::request::EndpointRequest;
 use super::sandbox_plan::{FIRST_TABLE, Member, sandbox_plan, together};
-use crate::driver::{Driver, InterfaceName, Ports, Slot};
+use crate::driver::{Driver, InterfaceName, Joined, Ports, Slot};
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Lifetime, Plans};
 use crate::error::{Error, Result};
 use crate::event::{Action, Subject};
@@ -94,9 +94,7 @@ impl Inner {
 
     /// Attaches a place that is promised or reserved to a sandbox that stands.
     pub(super) async fn attach(self: &Arc<Self>, mut place: Reservation, sandbox: SandboxId) -> Result<Endpoint> {
-        let claim = self.take(Claim::Sandbox(sandbox)).await;
         let outcome = self.enter(&mut place, sandbox, Door::Standing).await;
-        drop(claim);
         if let Err(cause) = outcome {
             if let Err(error) = self.abandon(&place).await {
                 tracing::error!(%error, "some of a failed attach is still owed");
@@ -107,14 +105,18 @@ impl Inner {
         Ok(place.endpoint)
     }
 
-    /// The one way in, for who has the sandbox in hand. Where the host gave a port to another program, another one is
-    /// tried. Whatever fails is still to be undone, by the one way out.
+    /// The one way in, for who has the sandbox in hand unless it stands. Where the host gave a port to another program,
+    /// another one is tried. Whatever fails is still to be undone, by the one way out.
     pub(super) async fn enter(
         self: &Arc<Self>,
         place: &mut Reservation,
         sandbox: SandboxId,
         door: Door<'_>,
     ) -> Result<()> {
+        if place.driver.capability().external {
+            return self.enter_from_outside(place, sandbox, &door).await;
+        }
+        let _sandbox = self.claim_behind(&door, sandbox).await;
         let mut refused = Refused::new();
         loop {
             match self.attach_steps(place, sandbox, &door, &refused).await {
@@ -142,19 +144,8 @@ impl Inner {
         door: &Door<'_>,
         refused: &Refused,
     ) -> Result<()> {
-        let sandbox = match door {
-            Door::Standing => self.ready_sandbox(sandbox)?,
-            Door::HalfMade { sandbox: new, .. } => {
-                let half = self.known_sandbox(sandbox).ok();
-                let half = half.filter(|half| matches!(half.state, SandboxState::Creating { .. }));
-                half.unwrap_or_else(|| Arc::new(Sandbox::clone(new)))
-            }
-        };
+        let sandbox = self.sandbox_behind(door, sandbox)?;
         check_place(place, &sandbox)?;
-        if place.driver.capability().external {
-            place.endpoint.state = EndpointState::Joining { sandbox: sandbox.id };
-            self.commit(vec![Change::Put(Record::Endpoint(Box::new(place.endpoint.clone())))]).await?;
-        }
         let ports = self.promise_ports(
             place.driver.as_ref(),
             &place.network,
@@ -163,19 +154,50 @@ impl Inner {
             refused,
         )?;
         let attachment = self.ask(place, &sandbox, ports).await?;
+        self.settle_in(place, attachment, &sandbox, door).await
+    }
+
+    /// The sandbox, in hand; one that is being made is in its maker's.
+    pub(super) async fn claim_behind(self: &Arc<Self>, door: &Door<'_>, sandbox: SandboxId) -> Option<Held> {
+        match door {
+            Door::Standing => Some(self.take(Claim::Sandbox(sandbox)).await),
+            Door::HalfMade { .. } => None,
+        }
+    }
+
+    /// The sandbox as it is now.
+    pub(super) fn sandbox_behind(&self, door: &Door<'_>, id: SandboxId) -> Result<Arc<Sandbox>> {
+        match door {
+            Door::Standing => self.ready_sandbox(id),
+            Door::HalfMade { sandbox: new, .. } => {
+                let half = self.known_sandbox(id).ok();
+                let half = half.filter(|half| matches!(half.state, SandboxState::Creating { .. }));
+                Ok(half.unwrap_or_else(|| Arc::new(Sandbox::clone(new))))
+            }
+        }
+    }
+
+    /// Stores what a place comes to, makes it so, and stores that it is.
+    pub(super) async fn settle_in(
+        &self,
+        place: &mut Reservation,
+        attachment: Attachment,
+        sandbox: &Sandbox,
+        door: &Door<'_>,
+    ) -> Result<()> {
         let before = sandbox.state.footprint();
-        let after = self.sandbox_with(&sandbox, &place.network, &place.endpoint, &attachment);
+        let after = self.sandbox_with(sandbox, &place.network, &place.endpoint, &attachment);
         let whole = together(&after, &attachment.plans);
         let _changing = self.changing.read().await;
         place.endpoint.state = EndpointState::Attaching(attachment.clone());
-        self.commit_both(&place.endpoint, &sandbox, sandbox.state.between(&before, &after)).await?;
+        self.commit_both(&place.endpoint, sandbox, sandbox.state.between(&before, &after)).await?;
         self.surroundings.kernel.replace(&before, &whole).await?;
         place.endpoint.state = EndpointState::Attached(attachment);
         let state = match door {
             Door::HalfMade { last: false, .. } => SandboxState::Creating { plan: after },
             _ => SandboxState::Ready { plan: after },
         };
-        self.commit_both(&place.endpoint, &sandbox, state).await
+        self.commit_both(&place.endpoint, sandbox, state).await
     }
 
     /// The driver's answer for a place in a sandbox.
@@ -186,7 +208,8 @@ impl Inner {
         ports: Vec<PortBinding>,
     ) -> Result<Attachment> {
         let Reservation { endpoint, network, driver, .. } = place;
-        let (interface, table) = self.choose_slot(driver.as_ref(), network, endpoint, sandbox).await?;
+        let wish = wish(driver.as_ref(), network, endpoint);
+        let (interface, table) = self.choose_slot(wish, endpoint, sandbox).await?;
         let slot = Slot { namespace: sandbox.netns.namespace(), interface };
         let joined = driver.join(network, endpoint, &slot).await?;
         failpoint!("controller.driver-joined");
@@ -194,51 +217,32 @@ impl Inner {
             true => Plan::new(),
             false => driver.publish(network, endpoint, &ports).await?,
         };
-        Ok(Attachment {
-            sandbox: sandbox.id,
-            interface: joined.interface,
-            table,
-            gateway_v4: joined.gateway_v4,
-            gateway_v6: joined.gateway_v6,
-            ports,
-            plans: Plans { link: joined.plan, ports: published },
-        })
+        Ok(attachment(sandbox.id, joined, table, ports, published))
     }
 
     /// A link name and a routing table that nothing else in the sandbox has. A name that an endpoint on its way out
     /// still has is waited for.
-    async fn choose_slot(
+    pub(super) async fn choose_slot(
         self: &Arc<Self>,
-        driver: &dyn Driver,
-        network: &Network,
+        wish: InterfaceName,
         endpoint: &Endpoint,
         sandbox: &Sandbox,
     ) -> Result<(IfName, u32)> {
-        let chosen = self.free_slot(driver, network, endpoint, sandbox)?;
-        let is_it = |other: &&Arc<Endpoint>| other.state.interface() == Some(&chosen.0);
+        let chosen = self.free_slot(wish, endpoint, sandbox)?;
+        let is_it = |other: &&Arc<Endpoint>| other.state.interface() == Some(&chosen.0) && other.state.has_a_link();
         let owing: Vec<EndpointId> = self.state().endpoints_in(sandbox.id).filter(is_it).map(|it| it.id).collect();
         self.hurry(owing).await;
         Ok(chosen)
     }
 
     /// A link name and a routing table that no endpoint in force has.
-    fn free_slot(
-        &self,
-        driver: &dyn Driver,
-        network: &Network,
-        endpoint: &Endpoint,
-        sandbox: &Sandbox,
-    ) -> Result<(IfName, u32)> {
+    fn free_slot(&self, wish: InterfaceName, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<(IfName, u32)> {
         let state = self.state();
         let in_force = |it: &&Arc<Endpoint>| it.id != endpoint.id && it.state.attachment().is_some();
         let others: Vec<&Arc<Endpoint>> = state.endpoints_in(sandbox.id).filter(in_force).collect();
         let has_name = |name: &IfName| others.iter().any(|it| it.state.interface() == Some(name));
         let has_table = |table: u32| others.iter().any(|it| it.state.attachment().is_some_and(|it| it.table == table));
         let table = (FIRST_TABLE..).find(|table| !has_table(*table)).expect("there are more tables than endpoints");
-        let wish = match &endpoint.interface {
-            Some(name) => InterfaceName::Exactly(name.clone()),
-            None => driver.interface_name(network, endpoint),
-        };
         match wish {
             InterfaceName::Exactly(name) if has_name(&name) => {
                 Err(Error::conflict(format!("sandbox {} has a link {name} already", sandbox.name)))
@@ -351,12 +355,42 @@ pub(super) fn both(endpoint: &Endpoint, sandbox: &Sandbox, state: SandboxState) 
     vec![Change::Put(Record::Endpoint(Box::new(endpoint.clone()))), Change::Put(Record::Sandbox(sandbox))]
 }
 
+/// How an endpoint's link shall be called: as the user says, or else as the driver.
+pub(super) fn wish(driver: &dyn Driver, network: &Network, endpoint: &Endpoint) -> InterfaceName {
+    match &endpoint.interface {
+        Some(name) => InterfaceName::Exactly(name.clone()),
+        None => driver.interface_name(network, endpoint),
+    }
+}
+
+/// What a driver's answers come to.
+pub(super) fn attachment(
+    sandbox: SandboxId,
+    joined: Joined,
+    table: u32,
+    ports: Vec<PortBinding>,
+    published: Plan,
+) -> Attachment {
+    Attachment {
+        sandbox,
+        interface: joined.interface,
+        table,
+        gateway_v4: joined.gateway_v4,
+        gateway_v6: joined.gateway_v6,
+        out_by_link_v4: joined.out_by_link_v4,
+        out_by_link_v6: joined.out_by_link_v6,
+        declines_gateway: joined.declines_gateway,
+        ports,
+        plans: Plans { link: joined.plan, ports: published },
+    }
+}
+
 /// What is being done, for an error's sake.
 pub(super) fn attaching(place: &Reservation) -> String {
     format!("attaching {} to {}", place.endpoint.name, place.network.name)
 }
 
-fn check_place(place: &Reservation, sandbox: &Sandbox) -> Result<()> {
+pub(super) fn check_place(place: &Reservation, sandbox: &Sandbox) -> Result<()> {
     let capability = place.driver.capability();
     let is_host = sandbox.netns.namespace() == Namespace::Host;
     let (network, driver) = (&place.network.name, &place.network.driver);

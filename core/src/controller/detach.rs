@@ -24,7 +24,7 @@ impl Inner {
         // Somebody else may have taken it out while we waited.
         let Ok(endpoint) = self.known_endpoint(id) else { return Ok(()) };
         match endpoint.state {
-            EndpointState::Reserved | EndpointState::Detaching { .. } => Ok(()),
+            EndpointState::Reserving | EndpointState::Reserved | EndpointState::Detaching { .. } => Ok(()),
             _ => self.detach(&endpoint, false).await,
         }
     }
@@ -64,9 +64,6 @@ impl Inner {
             self.state().ports.release_all(place.endpoint.id);
             return Ok(());
         };
-        if place.driver.capability().external {
-            place.driver.leave(&place.network, &stored).await?;
-        }
         let _changing = self.changing.read().await;
         let sandbox = self.known_sandbox(sandbox)?;
         let after = self.sandbox_without(&sandbox, stored.id);

@@ -78,6 +78,7 @@ impl Inner {
                 );
                 Ok(())
             }
+            EndpointState::Reserving => Err(Error::not_found(format!("endpoint {} not found", id.short()))),
             EndpointState::Detaching { .. } => self.owe_forgetting(&endpoint).await,
             _ if force => self.detach(&endpoint, true).await,
             _ => Err(Error::forbidden(format!(
@@ -199,6 +200,11 @@ impl Inner {
             other => other.map_err(|cause| self.name_the_holder(cause, &network, &request))?,
         };
         failpoint!("controller.addresses-leased");
+        let is_outside = driver.capability().external;
+        if is_outside && let Err(cause) = self.put_reserving(&endpoint).await {
+            self.cancel(leases(&network, &endpoint)).await;
+            return Err(cause);
+        }
         let chosen = driver.create_endpoint(&network, &endpoint).await;
         failpoint!("controller.driver-created-endpoint");
         match chosen {
@@ -208,14 +214,31 @@ impl Inner {
                 Ok(Reservation { endpoint, network, driver, claims: Vec::new() })
             }
             Err(cause) => {
-                self.cancel(leases(&network, &endpoint)).await;
+                match is_outside {
+                    true => self.give_up(&network, &endpoint).await,
+                    false => self.cancel(leases(&network, &endpoint)).await,
+                }
                 Err(cause)
             }
         }
     }
 
-    /// Takes back what [`Inner::reserve`] promised and nobody stored: the driver is told, the addresses are free.
+    /// Stores a place before somebody outside is asked for it.
+    async fn put_reserving(&self, endpoint: &Endpoint) -> Result<()> {
+        let reserving = Endpoint { state: EndpointState::Reserving, ..endpoint.clone() };
+        self.commit(vec![Change::Put(Record::Endpoint(Box::new(reserving)))]).await
+    }
+
+    /// Takes back what [`Inner::reserve`] promised: the driver is told, the addresses are free. What is on record, because
+    /// the driver is outside, and can't be taken back now, the reaper takes back.
     pub(super) async fn give_up(&self, network: &Network, endpoint: &Endpoint) {
+        if self.known_endpoint(endpoint.id).is_ok() {
+            if let Err(error) = self.forget(network, endpoint).await {
+                tracing::warn!(%error, endpoint = %endpoint.name, "the driver keeps an endpoint that never came to be");
+                self.owing.notify_one();
+            }
+            return;
+        }
         if let Err(error) = self.tell_driver(network, endpoint).await {
             tracing::warn!(%error, endpoint = %endpoint.name, "the driver keeps an endpoint that never came to be");
         }
@@ -300,7 +323,7 @@ impl Inner {
                     network.name
                 ))),
                 (Some(pool), _) => {
-                    let ask = AddressRequest { wanted, purpose: purpose.clone() };
+                    let ask = AddressRequest { subnet: Some(pool.subnet), wanted, purpose: purpose.clone() };
                     ipam.request_address(&pool.id, &ask).await.map(|address| (pool, address))
                 }
             };

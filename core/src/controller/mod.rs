@@ -5,6 +5,7 @@
 //! | the way in and the way out of a sandbox | `attach`, `detach`; what detaching leaves to do: `reaper` |
 //! | ports while attached | `publish`; who has which: `ports` |
 //! | networks, places on them, sandboxes | `networks`, `endpoints`, `sandboxes`; those made ahead: `spares` |
+//! | drivers outside, that may be slow or dead | `outside` |
 //! | a sandbox's own plan | `sandbox_plan` |
 //! | the start, and mending | `recover`, `repair` |
 //! | what is known, and who has it in hand | `state`, `lookup`, `claims` |
@@ -18,6 +19,7 @@ mod endpoints;
 mod inner;
 mod lookup;
 mod networks;
+mod outside;
 mod ports;
 mod publish;
 mod reaper;
@@ -106,6 +108,8 @@ impl Controller {
         let inner = Arc::clone(&self.inner);
         let settled = self.inner.finish(async move {
             inner.reap().await;
+            let owing = inner.owing_endpoints();
+            inner.hurry(owing).await;
             Ok(())
         });
         if let Err(error) = settled.await {

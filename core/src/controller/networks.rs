@@ -9,7 +9,7 @@ use super::Inner;
 use super::claims::Claim;
 use super::request::{NetworkRequest, PoolWish};
 use super::state::Release;
-use crate::driver::{Addresses, Driver};
+use crate::driver::{Addresses, ByFamily, Driver};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
 use crate::facts::Facts;
@@ -28,7 +28,7 @@ impl Inner {
         let _name = self.take(Claim::NetworkName(request.name.clone())).await;
         // Until it is ready, nobody else goes on with it or removes it.
         let _network = self.take(Claim::Network(id)).await;
-        let driver = self.surroundings.registry.driver(&request.driver)?;
+        let driver = self.surroundings.registry.find_driver(&request.driver).await?;
         self.check_new_network(&request, driver.as_ref())?;
         let facts = self.surroundings.kernel.facts().await?;
         let mut network = self.lease_network(id, &request, driver.as_ref(), &facts).await?;
@@ -45,7 +45,7 @@ impl Inner {
     /// What `create_network` would make; nothing is kept.
     pub(super) async fn plan_network(self: &Arc<Self>, request: NetworkRequest) -> Result<(Network, Plan)> {
         let _name = self.take(Claim::NetworkName(request.name.clone())).await;
-        let driver = self.surroundings.registry.driver(&request.driver)?;
+        let driver = self.surroundings.registry.find_driver(&request.driver).await?;
         self.check_new_network(&request, driver.as_ref())?;
         let facts = self.surroundings.kernel.facts().await?;
         if driver.capability().external {
@@ -103,6 +103,14 @@ impl Inner {
     fn check_new_network(&self, request: &NetworkRequest, driver: &dyn Driver) -> Result<()> {
         let state = self.state();
         if let Some(twin) = state.networks.values().find(|network| network.name == request.name) {
+            if matches!(twin.state, NetworkState::Deleting { .. }) {
+                return Err(Error::conflict(format!(
+                    "network {} ({}) is being removed, and its driver {} is not done with it; try again when it is",
+                    twin.name,
+                    twin.id.short(),
+                    twin.driver
+                )));
+            }
             return Err(Error::conflict(format!(
                 "network with name {} already exists ({})",
                 twin.name,
@@ -156,7 +164,7 @@ impl Inner {
         driver: &dyn Driver,
         facts: &Facts,
     ) -> Result<Network> {
-        let ipam = self.surroundings.registry.ipam(&request.ipam)?;
+        let ipam = self.surroundings.registry.find_ipam(&request.ipam).await?;
         let capability = driver.capability();
         let mut network = Network {
             id,
@@ -174,6 +182,15 @@ impl Inner {
         if capability.addresses == Addresses::None {
             return Ok(network);
         }
+        let not_needed = match capability.external {
+            true => {
+                let families = families(request);
+                let has = |family| families.contains(&family);
+                let asked = ByFamily { v4: has(Family::V4), v6: has(Family::V6) };
+                driver.gateways_not_needed(&network, asked).await?
+            }
+            false => ByFamily::default(),
+        };
         let wishes = request.pools.iter().map(|wish| (family_of(&wish.subnet), Some(wish)));
         let defaults = families(request)
             .into_iter()
@@ -187,7 +204,11 @@ impl Inner {
                 avoid: if wish.is_none() { facts.taken() } else { Vec::new() },
                 options: request.ipam_options.clone(),
             };
-            if let Err(cause) = lease_pool(ipam.as_ref(), &ask, wish, &mut network.pools).await {
+            let needs_gateway = match family {
+                Family::V4 => !not_needed.v4,
+                Family::V6 => !not_needed.v6,
+            };
+            if let Err(cause) = lease_pool(ipam.as_ref(), &ask, wish, needs_gateway, &mut network.pools).await {
                 self.cancel(leases(&network)).await;
                 return Err(self.name_the_neighbour(cause, wish));
             }
@@ -208,6 +229,9 @@ impl Inner {
 
     async fn build(self: &Arc<Self>, network: &mut Network, driver: &dyn Driver, facts: &Facts) -> Result<()> {
         failpoint!("controller.pools-leased");
+        if driver.capability().external {
+            self.put_network(network, NetworkState::Creating { plan: Plan::new() }).await?;
+        }
         let plan = driver.create_network(network, facts).await?;
         failpoint!("controller.driver-created-network");
         let _shared = self.take(Claim::Shared).await;
@@ -248,7 +272,7 @@ impl Inner {
         }
     }
 
-    async fn put_network(&self, network: &mut Network, state: NetworkState) -> Result<()> {
+    pub(super) async fn put_network(&self, network: &mut Network, state: NetworkState) -> Result<()> {
         network.state = state;
         self.commit(vec![Change::Put(Record::Network(network.clone()))]).await
     }
@@ -259,8 +283,14 @@ impl Inner {
         let going: Vec<NetworkId> = self.state().networks.values().filter(is_going).map(|it| it.id).collect();
         let mut errors = Vec::new();
         for id in going {
-            let Some(_network) = self.try_take(Claim::Network(id)) else { continue };
+            let Some(claim) = self.try_take(Claim::Network(id)) else { continue };
             let Some(network) = self.state().networks.get(&id).cloned() else { continue };
+            if self.is_outside(&network.driver) {
+                let inner = Arc::clone(self);
+                let going = async move { inner.dismantle(Network::clone(&network)).await };
+                self.pay_aside(Key::Network(id), claim, going);
+                continue;
+            }
             errors.extend(self.dismantle(Network::clone(&network)).await.err());
         }
         Error::several(errors).map_or(Ok(()), Err)
@@ -314,7 +344,13 @@ fn families(request: &NetworkRequest) -> Vec<Family> {
 }
 
 /// Leases a pool with its gateway and auxiliary addresses; what is on lease stands in `pools` at every moment.
-async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>, pools: &mut Vec<Pool>) -> Result<()> {
+async fn lease_pool(
+    ipam: &dyn Ipam,
+    ask: &PoolRequest,
+    wish: Option<&PoolWish>,
+    needs_gateway: bool,
+    pools: &mut Vec<Pool>,
+) -> Result<()> {
     let lease = ipam.request_pool(ask).await?;
     let (id, subnet) = (lease.id, lease.subnet);
     if subnet.prefix_len() == 0 {
@@ -330,14 +366,14 @@ async fn lease_pool(ipam: &dyn Ipam, ask: &PoolRequest, wish: Option<&PoolWish>,
         auxiliary: Default::default(),
     });
     let pool = pools.last_mut().expect("it was just added");
-    if pool.gateway.is_none() || wanted.is_some() {
-        let gateway = AddressRequest { wanted, purpose: Purpose::Gateway };
+    if (pool.gateway.is_none() && needs_gateway) || wanted.is_some() {
+        let gateway = AddressRequest { subnet: Some(subnet), wanted, purpose: Purpose::Gateway };
         let address =
             ipam.request_address(&id, &gateway).await.doing(|| format!("choosing the gateway of {subnet}"))?;
         pool.gateway = Some(address.addr());
     }
     for (name, address) in wish.iter().flat_map(|wish| &wish.auxiliary) {
-        let auxiliary = AddressRequest { wanted: Some(*address), purpose: Purpose::Auxiliary };
+        let auxiliary = AddressRequest { subnet: Some(subnet), wanted: Some(*address), purpose: Purpose::Auxiliary };
         ipam.request_address(&id, &auxiliary).await.doing(|| format!("keeping the auxiliary address {name}"))?;
         pool.auxiliary.insert(name.clone(), *address);
     }

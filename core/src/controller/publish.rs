@@ -30,7 +30,6 @@ impl Inner {
             self.check_together(&network, &wanted)?;
             return self.want(&endpoint, wanted).await;
         };
-        let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
         let network = self.state().network_of(&endpoint)?;
         let driver = self.surroundings.registry.driver(&network.driver)?;
         let mut refused = Refused::new();
@@ -68,7 +67,6 @@ impl Inner {
         if let Some(port) = ports.iter().find(|port| !now.ports.iter().any(|it| port.covers(it))) {
             return Err(unknown(port));
         }
-        let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
         let (gone, left): (Vec<PortBinding>, Vec<PortBinding>) =
             now.ports.iter().cloned().partition(|binding| ports.iter().any(|port| port.covers(binding)));
         let wanted = still_wanted(&endpoint.wanted, &left);
@@ -101,6 +99,7 @@ impl Inner {
             false => driver.publish(&network, endpoint, &ports).await?,
         };
         failpoint!("controller.driver-published");
+        let _sandbox = self.take(Claim::Sandbox(now.sandbox)).await;
         let next = Attachment { ports, plans: Plans { link: now.plans.link.clone(), ports: published }, ..now.clone() };
         let _changing = self.changing.read().await;
         let sandbox = self.ready_sandbox(now.sandbox)?;

@@ -13,10 +13,10 @@ use crate::error::{Doing, Error, Result};
 use crate::event::{Action, Subject};
 use crate::id::EndpointId;
 use crate::plan::Plan;
-use crate::store::{Change, Record};
+use crate::store::{Change, Key, Record};
 
 /// How long to wait before a debt that could not be paid is tried again, at first and at most.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+pub(super) const PATIENCE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 
 impl Inner {
     /// Pays whenever something is owed; tries again, ever more patiently, what could not be paid.
@@ -38,14 +38,11 @@ impl Inner {
     /// Pays what is owed by all endpoints that nobody else has in hand. Whether all went well.
     pub(super) async fn reap(self: &Arc<Self>) -> bool {
         let _one_at_a_time = self.reaping.lock().await;
-        let owing: Vec<EndpointId> = {
-            let state = self.state();
-            let owing = state.endpoints.values().filter(|it| matches!(it.state, EndpointState::Detaching { .. }));
-            owing.map(|endpoint| endpoint.id).collect()
-        };
-        let in_hand: BTreeMap<EndpointId, Held> =
+        let owing = self.owing_endpoints();
+        let mut in_hand: BTreeMap<EndpointId, Held> =
             owing.into_iter().filter_map(|id| Some((id, self.try_take(Claim::Endpoint(id))?))).collect();
-        let paid = self.pay(in_hand.keys().copied().collect()).await;
+        let paid = self.pay_all(&mut in_hand).await;
+        drop(in_hand);
         let finished = self.finish_sandboxes().await;
         let removed = self.finish_networks().await;
         let stored = self.store_owed().await;
@@ -54,6 +51,30 @@ impl Inner {
             [paid.err(), finished.err(), removed.err(), stored.err(), released.err()].into_iter().flatten().collect();
         errors.iter().for_each(|error| tracing::warn!(%error, "something is still owed"));
         errors.is_empty()
+    }
+
+    /// Every endpoint that owes something.
+    pub(super) fn owing_endpoints(&self) -> Vec<EndpointId> {
+        let owes = |it: &&Arc<Endpoint>| matches!(it.state, EndpointState::Reserving | EndpointState::Detaching { .. });
+        self.state().endpoints.values().filter(owes).map(|endpoint| endpoint.id).collect()
+    }
+
+    /// Pays for all of these, but leaves to tasks of their own what is owed outside.
+    async fn pay_all(self: &Arc<Self>, in_hand: &mut BTreeMap<EndpointId, Held>) -> Result<()> {
+        let (debts, mut errors) = self.clear(in_hand.keys().copied().collect()).await;
+        for debt in debts {
+            let id = debt.endpoint.id;
+            let driver = self.state().network_of(&debt.endpoint)?.driver.clone();
+            match in_hand.remove(&id) {
+                Some(held) if debt.is_clean() && self.is_outside(&driver) => {
+                    let inner = Arc::clone(self);
+                    self.pay_aside(Key::Endpoint(id), held, async move { inner.close(debt).await });
+                }
+                _held => errors.extend(self.close(debt).await.err()),
+            }
+        }
+        self.freed.notify_waiters();
+        Error::several(errors).map_or(Ok(()), Err)
     }
 
     /// Stores what the store would not take before.
@@ -96,6 +117,17 @@ impl Inner {
 
     /// Pays what these endpoints owe, links all at once; goes on over errors. The caller has them in hand.
     pub(super) async fn pay(self: &Arc<Self>, ids: Vec<EndpointId>) -> Result<()> {
+        let (debts, mut errors) = self.clear(ids).await;
+        for debt in debts {
+            errors.extend(self.close(debt).await.err());
+        }
+        // Whoever hurries an endpoint waits for its debts to be paid, not for it to be let go.
+        self.freed.notify_waiters();
+        Error::several(errors).map_or(Ok(()), Err)
+    }
+
+    /// Pays what of these debts the kernel is owed; answers with what is left of them.
+    async fn clear(&self, ids: Vec<EndpointId>) -> (Vec<Debt>, Vec<Error>) {
         let mut errors = Vec::new();
         let mut debts: Vec<Debt> = ids.into_iter().filter_map(|id| self.debt(id)).collect();
         let changing = self.changing.read().await;
@@ -120,12 +152,7 @@ impl Inner {
             }
         }
         drop(changing);
-        for debt in debts {
-            errors.extend(self.close(debt).await.err());
-        }
-        // Whoever hurries an endpoint waits for its debts to be paid, not for it to be let go.
-        self.freed.notify_waiters();
-        Error::several(errors).map_or(Ok(()), Err)
+        (debts, errors)
     }
 
     pub(super) fn debt(&self, id: EndpointId) -> Option<Debt> {
@@ -133,6 +160,9 @@ impl Inner {
         match &endpoint.state {
             EndpointState::Detaching { plan, owed, .. } => {
                 Some(Debt { plan: plan.clone(), owed: owed.clone(), endpoint: Endpoint::clone(&endpoint) })
+            }
+            EndpointState::Reserving => {
+                Some(Debt { plan: Plan::new(), owed: vec![Owed::Forget], endpoint: Endpoint::clone(&endpoint) })
             }
             _ => None,
         }
@@ -143,7 +173,7 @@ impl Inner {
         let network = self.state().network_of(&debt.endpoint)?;
         let driver = self.surroundings.registry.driver(&network.driver)?;
         let name = debt.endpoint.name.clone();
-        let is_clean = !debt.owed.contains(&Owed::Cut) && !debt.owed.contains(&Owed::Reap);
+        let is_clean = debt.is_clean();
         let mut outcome = Ok(());
         if is_clean && debt.owed.contains(&Owed::Leave) {
             outcome = driver.leave(&network, &debt.endpoint).await;
@@ -154,7 +184,7 @@ impl Inner {
         if is_clean && outcome.is_ok() && debt.owed.contains(&Owed::Forget) {
             outcome = self.forget(&network, &debt.endpoint).await;
             if outcome.is_ok() {
-                if debt.endpoint.lifetime == Lifetime::Explicit {
+                if debt.endpoint.lifetime == Lifetime::Explicit && debt.endpoint.state != EndpointState::Reserving {
                     let attributes = [("network", network.name.to_string())];
                     self.tell(Subject::Endpoint, Action::Destroy, debt.endpoint.id, &name, attributes);
                 }
@@ -174,6 +204,11 @@ pub(super) struct Debt {
 }
 
 impl Debt {
+    /// Whether nothing is left in the kernel.
+    fn is_clean(&self) -> bool {
+        !self.owed.contains(&Owed::Cut) && !self.owed.contains(&Owed::Reap)
+    }
+
     fn pay(&mut self, debt: Owed) {
         self.owed.retain(|owed| *owed != debt);
     }

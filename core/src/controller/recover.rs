@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Inner;
+use super::reaper::PATIENCE;
 use super::sandbox_plan::together;
 use crate::endpoint::{Attachment, Endpoint, EndpointState, Lifetime, Owed, Plans};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::id::{NetworkId, SandboxId};
-use crate::ipam::{AddressRequest, Family, PoolRequest, Purpose};
+use crate::ipam::{AddressRequest, Family, Ipam, PoolRequest, Purpose};
 use crate::network::{Network, NetworkState};
 use crate::plan::Plan;
 use crate::sandbox::{SandboxNetns, SandboxState};
@@ -29,13 +30,13 @@ impl Inner {
         self.finish_states().await?;
         report("removing what was made ahead", self.remove_spares(None).await);
         report("finishing with a sandbox", self.finish_sandboxes().await);
-        self.forget_orphans().await;
         let gone = self.restore().await;
         self.remove_gone(gone).await;
         self.reap().await;
         for network in self.unfinished_networks() {
-            report("removing a half-made network", self.dismantle(network).await);
+            report("removing a half-made network", self.unmake_network(network).await);
         }
+        report("removing networks", self.finish_networks().await);
         let keep: Vec<Plan> = self.all_plans().into_iter().map(|(_, plan)| plan).collect();
         match self.surroundings.kernel.sweep(&keep).await {
             Ok(swept) => {
@@ -46,12 +47,42 @@ impl Inner {
         Ok(())
     }
 
-    /// Tells address managers that forget about every lease that is stored.
-    async fn lease_again(&self) {
+    /// Tells address managers that forget about every lease that is stored; those outside once they can be asked.
+    async fn lease_again(self: &Arc<Self>) {
         let networks: Vec<Arc<Network>> = self.state().networks.values().cloned().collect();
         for network in networks {
+            if let Ok(ipam) = self.surroundings.registry.ipam(&network.ipam)
+                && ipam.external()
+            {
+                self.lease_again_outside(network, ipam);
+                continue;
+            }
             report("leasing the addresses of a network again", self.lease_network_again(&network).await);
         }
+    }
+
+    fn lease_again_outside(self: &Arc<Self>, network: Arc<Network>, ipam: Arc<dyn Ipam>) {
+        let inner = Arc::clone(self);
+        self.surroundings.spawn.spawn(Box::pin(async move {
+            let mut patience = PATIENCE.0;
+            while ipam.greet().await.is_err() {
+                inner.surroundings.clock.sleep(patience).await;
+                patience = PATIENCE.1.min(patience * 2);
+                if !inner.state().networks.contains_key(&network.id) {
+                    return;
+                }
+            }
+            report("leasing the addresses of a network again", inner.lease_network_again(&network).await);
+        }));
+    }
+
+    /// Removes a network whose making was broken off; one whose driver is outside goes when that can be told.
+    async fn unmake_network(self: &Arc<Self>, mut network: Network) -> Result<()> {
+        if !self.is_outside(&network.driver) {
+            return self.dismantle(network).await;
+        }
+        let plan = network.state.plan().clone();
+        self.put_network(&mut network, NetworkState::Deleting { plan }).await
     }
 
     async fn lease_network_again(&self, network: &Network) -> Result<()> {
@@ -85,7 +116,12 @@ impl Inner {
             for (address, purpose) in own.chain(kept).chain(leased).filter(|(address, _)| pool.subnet.contains(address))
             {
                 errors.extend(
-                    ipam.request_address(&pool.id, &AddressRequest { wanted: Some(address), purpose }).await.err(),
+                    ipam.request_address(
+                        &pool.id,
+                        &AddressRequest { subnet: Some(pool.subnet), wanted: Some(address), purpose },
+                    )
+                    .await
+                    .err(),
                 );
             }
         }
@@ -112,7 +148,9 @@ impl Inner {
                     self.state().ports.restore(endpoint.id, &attachment.ports);
                     continue;
                 }
-                EndpointState::Reserved => continue,
+                // One that lived as long as its attachment, and has none, was between two tries to attach it.
+                EndpointState::Reserved if endpoint.lifetime == Lifetime::Attachment => EndpointState::Reserving,
+                EndpointState::Reserving | EndpointState::Reserved => continue,
                 EndpointState::Joining { sandbox } => detaching(*sandbox, owed(&[Owed::Leave])),
                 EndpointState::Attaching(it) => detaching(it.sandbox, owed(&[Owed::Cut, Owed::Reap, Owed::Leave])),
                 EndpointState::Detaching { sandbox, interface, plan, owed } => {
@@ -138,20 +176,6 @@ impl Inner {
             changes.push(Change::Put(Record::Endpoint(Box::new(Endpoint { state, ..Endpoint::clone(endpoint) }))));
         }
         if changes.is_empty() { Ok(()) } else { self.commit(changes).await }
-    }
-
-    /// An endpoint that lived as long as its attachment, and has none, was between two tries to attach it.
-    async fn forget_orphans(&self) {
-        let is_orphan =
-            |it: &&Arc<Endpoint>| it.lifetime == Lifetime::Attachment && it.state == EndpointState::Reserved;
-        let orphans: Vec<Arc<Endpoint>> = self.state().endpoints.values().filter(is_orphan).cloned().collect();
-        for orphan in orphans {
-            let network = self.state().network_of(&orphan);
-            match network {
-                Ok(network) => report("forgetting an endpoint", self.forget(&network, &orphan).await),
-                Err(error) => report("forgetting an endpoint", Err(error)),
-            }
-        }
     }
 
     /// Applies every plan that is in force; answers with sandboxes whose given namespace is gone. Nobody else may

@@ -104,7 +104,7 @@ impl Inner {
     /// Lets every endpoint leave a sandbox.
     async fn empty(self: &Arc<Self>, id: SandboxId) -> Result<()> {
         loop {
-            let inside = self.state().endpoints_in(id).find(|it| it.state.attachment().is_some()).map(|it| it.id);
+            let inside = self.state().endpoints_in(id).find(|it| it.state.is_inside()).map(|it| it.id);
             match inside {
                 Some(endpoint) => self.leave(endpoint).await?,
                 None => return Ok(()),
@@ -150,7 +150,7 @@ impl Inner {
         loop {
             self.empty(id).await?;
             let _sandbox = self.take(Claim::Sandbox(id)).await;
-            if self.state().endpoints_in(id).any(|it| it.state.attachment().is_some()) {
+            if self.state().endpoints_in(id).any(|it| it.state.is_inside()) {
                 continue;
             }
             let sandbox = self.known_sandbox(id)?;
@@ -211,7 +211,7 @@ impl Inner {
     async fn finish_half_made(self: &Arc<Self>, id: SandboxId, claim: Held) -> Result<()> {
         let inside: Vec<EndpointId> = {
             let state = self.state();
-            state.endpoints_in(id).filter(|it| it.state.attachment().is_some()).map(|it| it.id).collect()
+            state.endpoints_in(id).filter(|it| it.state.is_inside()).map(|it| it.id).collect()
         };
         let in_hand: Option<Vec<Held>> = inside.iter().map(|it| self.try_take(Claim::Endpoint(*it))).collect();
         // Who made it is about to undo it.

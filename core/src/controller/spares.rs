@@ -11,12 +11,12 @@ use super::Inner;
 use super::claims::{Claim, Held};
 use super::request::{EndpointRequest, NetnsRequest, SandboxRequest};
 use super::sandbox_plan::sandbox_plan;
-use crate::driver::{Addresses, Driver, InterfaceName, Ports, Slot};
+use crate::driver::{Addresses, Driver, Ports, Slot};
 use crate::endpoint::{Endpoint, EndpointState, Lease, Lifetime};
 use crate::error::{Error, Result};
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::mac::MacAddress;
-use crate::name::{EndpointName, IfName, SandboxName};
+use crate::name::{EndpointName, SandboxName};
 use crate::network::{Network, NetworkState};
 use crate::plan::Plan;
 use crate::resource::Resource;
@@ -245,10 +245,7 @@ fn somebody(network: &Network, id: EndpointId, mac: MacAddress) -> Result<Endpoi
 
 /// What of a place on a network can stand before anybody has it: the links.
 async fn links_of(driver: &dyn Driver, network: &Network, somebody: &Endpoint, netns: &SandboxNetns) -> Result<Plan> {
-    let interface = match driver.interface_name(network, somebody) {
-        InterfaceName::Exactly(name) => name,
-        InterfaceName::Numbered(prefix) => IfName::try_from(format!("{prefix}0"))?,
-    };
+    let interface = driver.interface_name(network, somebody).first()?;
     let joined = driver.join(network, somebody, &Slot { namespace: netns.namespace(), interface }).await?;
     Ok(joined.plan.resources().iter().filter(|it| matches!(it, Resource::Veth(_))).cloned().collect())
 }

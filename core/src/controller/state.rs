@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::claims::Claim;
+use super::outside::Patience;
 use super::ports::PortTable;
 use super::sandbox_plan::Member;
 use crate::endpoint::Endpoint;
@@ -29,6 +30,8 @@ pub(super) struct State {
     pub(super) in_demand: BTreeSet<NetworkId>,
     /// Records that are ahead of the store, because it refused them; the reaper stores them when it can.
     pub(super) unstored: BTreeSet<Key>,
+    /// What is owed to drivers outside, and being paid or waiting to be.
+    pub(super) aside: BTreeMap<Key, Patience>,
     /// What belongs to nobody and could not be given back yet; the reaper does when it can.
     pub(super) to_release: Vec<Release>,
 }

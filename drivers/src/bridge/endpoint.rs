@@ -83,6 +83,7 @@ pub(super) fn join(network: &Network, endpoint: &Endpoint, slot: &Slot) -> Resul
         interface: Some(slot.interface.clone()),
         gateway_v4: way_out(network.pool_v4()).and_then(v4_of),
         gateway_v6: way_out(network.pool_v6()).and_then(v6_of),
+        ..Joined::default()
     })
 }
 

@@ -41,6 +41,7 @@ fn an_endpoint_is_a_veth_pair_with_its_addresses_and_the_way_out() {
         interface: Some(if_name("eth0")),
         gateway_v4: Some("10.1.0.1".parse().unwrap()),
         gateway_v6: Some("fd00:1::1".parse().unwrap()),
+        ..Joined::default()
     };
     assert_eq!(joined, expected);
 }

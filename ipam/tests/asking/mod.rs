@@ -49,7 +49,7 @@ pub(crate) fn pool(ipam: &dyn Ipam, request: &PoolRequest) -> Result<PoolLease> 
 
 pub(crate) fn endpoint(wanted: Option<IpAddr>) -> AddressRequest {
     let purpose = Purpose::Endpoint { mac: "02:42:ac:11:00:02".parse().unwrap(), name: "web".into() };
-    AddressRequest { wanted, purpose }
+    AddressRequest { subnet: None, wanted, purpose }
 }
 
 pub(crate) fn next(ipam: &dyn Ipam, pool: &str) -> Result<IpAddr> {
@@ -61,7 +61,8 @@ pub(crate) fn wish(ipam: &dyn Ipam, pool: &str, wanted: IpAddr) -> Result<IpAddr
 }
 
 pub(crate) fn gateway(ipam: &dyn Ipam, pool: &str) -> Result<IpAddr> {
-    now(ipam.request_address(pool, &AddressRequest { wanted: None, purpose: Purpose::Gateway })).map(|net| net.addr())
+    now(ipam.request_address(pool, &AddressRequest { subnet: None, wanted: None, purpose: Purpose::Gateway }))
+        .map(|net| net.addr())
 }
 
 pub(crate) fn release(ipam: &dyn Ipam, pool: &str, address: IpAddr) {

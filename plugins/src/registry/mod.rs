@@ -2,11 +2,13 @@
 
 mod contact;
 mod debts;
+mod elsewhere;
 mod plugin;
 mod view;
 
 pub use contact::{Contact, NetworkCapability};
 pub use debts::Debt;
+pub(crate) use plugin::Lack;
 pub use plugin::Plugin;
 pub use view::{Inspection, Phase, Summary};
 

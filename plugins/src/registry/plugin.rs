@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use trestle_core::id::EndpointId;
+use trestle_core::id::{EndpointId, NetworkId};
 use trestle_core::{Doing, Error, Result};
 
 use super::debts::Debts;
@@ -21,8 +21,18 @@ pub struct Plugin {
     settings: Arc<Settings>,
     state: watch::Sender<State>,
     debts: Debts,
-    /// Endpoints that the plugin is known not to have in a sandbox: asking it again to let them go would fail.
-    out: Mutex<HashSet<EndpointId>>,
+    lacks: Mutex<HashSet<Lack>>,
+}
+
+/// Something that a plugin is known not to have, because it let it go or never took it: asking it to let it go would fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lack {
+    /// The network.
+    Network(NetworkId),
+    /// The endpoint.
+    Endpoint(EndpointId),
+    /// The endpoint in a sandbox.
+    Inside(EndpointId),
 }
 
 /// Where a plugin stands.
@@ -44,7 +54,7 @@ const ROLL_BACK: (Duration, Duration, u32) = (Duration::from_secs(1), Duration::
 impl Plugin {
     pub(super) fn new(name: PluginName, settings: Arc<Settings>) -> Self {
         let state = watch::Sender::new(State::default());
-        Self { name, settings, state, debts: Debts::default(), out: Mutex::default() }
+        Self { name, settings, state, debts: Debts::default(), lacks: Mutex::default() }
     }
 
     /// Its name.
@@ -138,17 +148,17 @@ impl Plugin {
         failure.of(C::METHOD).doing(format!("plugin {}", self.name))
     }
 
-    /// Keeps in mind whether the endpoint is known to be in no sandbox.
-    pub(crate) fn remember(&self, endpoint: EndpointId, is_out: bool) {
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        match is_out {
-            true => out.insert(endpoint),
-            false => out.remove(&endpoint),
+    /// Keeps in mind whether the plugin is known not to have it.
+    pub(crate) fn remember(&self, lack: Lack, is_lacking: bool) {
+        let mut lacks = self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
+        match is_lacking {
+            true => lacks.insert(lack),
+            false => lacks.remove(&lack),
         };
     }
 
-    pub(crate) fn is_out(&self, endpoint: EndpointId) -> bool {
-        self.out.lock().unwrap_or_else(PoisonError::into_inner).contains(&endpoint)
+    pub(crate) fn is_without(&self, lack: Lack) -> bool {
+        self.lacks.lock().unwrap_or_else(PoisonError::into_inner).contains(&lack)
     }
 
     /// The plugin's file as it is found now. Another one than before makes us shake hands anew; one that we failed with

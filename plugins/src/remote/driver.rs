@@ -1,12 +1,11 @@
 //! A plugin as a network driver.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
-use trestle_core::driver::{Addresses, Capability, Chosen, Driver, Joined, OptionDoc, Ports, Slot};
+use trestle_core::driver::{Addresses, ByFamily, Capability, Chosen, Driver, Joined, OptionDoc, Ports, Slot};
 use trestle_core::endpoint::{Endpoint, Lease};
 use trestle_core::facts::Facts;
 use trestle_core::mac::MacAddress;
@@ -17,7 +16,7 @@ use trestle_core::{Doing, Error, Plan, Result};
 use super::address::host_address;
 use super::placement::Placement;
 use crate::client::{Failure, shown};
-use crate::registry::Plugin;
+use crate::registry::{Lack, Plugin};
 use crate::wire::network::*;
 use crate::wire::{Call, Done, options};
 
@@ -30,15 +29,6 @@ pub struct RemoteDriver {
     plugin: Arc<Plugin>,
 }
 
-/// Gateways that a network can do without, by family.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GatewaysNotNeeded {
-    /// That of IPv4.
-    pub v4: bool,
-    /// That of IPv6.
-    pub v6: bool,
-}
-
 /// Docker's names of the address spaces; a network does not keep in which one its pools are.
 const ADDRESS_SPACES: (&str, &str) = ("LocalDefault", "GlobalDefault");
 
@@ -48,23 +38,6 @@ const ANY_NUMBER: usize = 64;
 impl RemoteDriver {
     pub(crate) fn new(plugin: Arc<Plugin>) -> Self {
         Self { plugin }
-    }
-
-    /// Which gateways need not be leased for a network like this. Plugins that don't say are not asked.
-    pub async fn gateways_not_needed(
-        &self,
-        v4: bool,
-        v6: bool,
-        internal: bool,
-        generic: &BTreeMap<String, String>,
-    ) -> Result<GatewaysNotNeeded> {
-        let contact = self.plugin.contact().await.map_err(|failure| self.plugin.told(failure))?;
-        if !contact.network()?.checks_gateways {
-            return Ok(GatewaysNotNeeded::default());
-        }
-        let options = options::network_options(v4, v6, internal, generic);
-        let answer = self.ask(&GwAllocCheck { options }).await?;
-        Ok(GatewaysNotNeeded { v4: answer.skip_v4, v6: answer.skip_v6 })
     }
 
     /// The endpoint is its sandbox's way out now. `other_way_v6`: for IPv4 alone, another one is for IPv6.
@@ -120,7 +93,11 @@ impl RemoteDriver {
     }
 
     /// An error over an answer that can't be used, once what it did is taken back.
-    fn refused<C: Call>(&self, cause: Error, rolled_back: &str) -> Error {
+    fn refused<C: Call>(&self, cause: Error, rolled_back: Result<(), Failure>) -> Error {
+        let rolled_back = match rolled_back {
+            Ok(()) => "; rolled back".to_owned(),
+            Err(failure) => format!("; failed to roll back: {failure}"),
+        };
         let told = Error::new(cause.kind(), format!("{cause}{rolled_back}"));
         told.doing(C::METHOD).doing(format!("plugin {}", self.plugin.name()))
     }
@@ -145,6 +122,17 @@ impl Driver for RemoteDriver {
         Vec::new()
     }
 
+    /// Plugins that don't say are not asked.
+    async fn gateways_not_needed(&self, network: &Network, families: ByFamily) -> Result<ByFamily> {
+        let contact = self.plugin.contact().await.map_err(|failure| self.plugin.told(failure))?;
+        if !contact.network()?.checks_gateways {
+            return Ok(ByFamily::default());
+        }
+        let options = options::network_options(families.v4, families.v6, network.internal, &network.options);
+        let answer = self.ask(&GwAllocCheck { options }).await?;
+        Ok(ByFamily { v4: answer.skip_v4, v6: answer.skip_v6 })
+    }
+
     async fn create_network(&self, network: &Network, _facts: &Facts) -> Result<Plan> {
         let data = |v6: bool| {
             let pools = network.pools.iter().filter(move |pool| matches!(pool.subnet, IpNet::V6(_)) == v6);
@@ -152,18 +140,30 @@ impl Driver for RemoteDriver {
         };
         let (v4, v6) = (data(false), data(true));
         let request = CreateNetwork { network: network.id.to_string(), options: options::of_network(network), v4, v6 };
-        self.ask(&request).await?;
+        if let Err(failure) = self.plugin.ask(&request).await {
+            // One that said no has nothing to take back.
+            self.plugin.remember(Lack::Network(network.id), !failure.leaves_open_what_was_done());
+            return Err(self.plugin.failed::<CreateNetwork>(failure));
+        }
         Ok(Plan::new())
     }
 
     async fn delete_network(&self, network: &Network) -> Result<()> {
-        let id = network.id.to_string();
-        self.let_go(&DeleteNetwork { network: id.clone() }, &id).await
+        if !self.plugin.is_without(Lack::Network(network.id)) {
+            let id = network.id.to_string();
+            self.let_go(&DeleteNetwork { network: id.clone() }, &id).await?;
+        }
+        self.plugin.remember(Lack::Network(network.id), false);
+        Ok(())
     }
 
     async fn create_endpoint(&self, network: &Network, endpoint: &Endpoint) -> Result<Chosen> {
+        let lack = Lack::Endpoint(endpoint.id);
         // One that was never asked has nothing to take back.
-        self.plugin.contact().await.map_err(|failure| self.plugin.told(failure))?;
+        if let Err(failure) = self.plugin.contact().await {
+            self.plugin.remember(lack, true);
+            return Err(self.plugin.told(failure));
+        }
         let known = known_interface(endpoint);
         let Place { network: network_id, endpoint: id } = place(network, endpoint);
         let request = CreateEndpoint {
@@ -178,6 +178,7 @@ impl Driver for RemoteDriver {
                 Err(cause) => (cause, true),
             },
             Err(failure) if !failure.leaves_open_what_was_done() => {
+                self.plugin.remember(lack, true);
                 return Err(self.plugin.failed::<CreateEndpoint>(failure));
             }
             Err(failure) => {
@@ -185,14 +186,21 @@ impl Driver for RemoteDriver {
                 (Error::unavailable(failure.to_string()), answers)
             }
         };
-        let deletion = DeleteEndpoint(place(network, endpoint));
-        let rolled_back = self.plugin.roll_back(deletion, &id, answers).await;
-        Err(self.refused::<CreateEndpoint>(cause, &rolled_back))
+        // Where this fails, the controller asks for it again.
+        let rolled_back = match answers {
+            true => self.plugin.ask_to_let_go(&DeleteEndpoint(place(network, endpoint)), &id).await.map(drop),
+            false => Err(Failure::Unreachable("it does not answer; it will be asked later".to_owned())),
+        };
+        self.plugin.remember(lack, rolled_back.is_ok());
+        Err(self.refused::<CreateEndpoint>(cause, rolled_back))
     }
 
     async fn delete_endpoint(&self, network: &Network, endpoint: &Endpoint) -> Result<()> {
-        self.let_go(&DeleteEndpoint(place(network, endpoint)), &endpoint.id.to_string()).await?;
-        self.plugin.remember(endpoint.id, false);
+        if !self.plugin.is_without(Lack::Endpoint(endpoint.id)) {
+            self.let_go(&DeleteEndpoint(place(network, endpoint)), &endpoint.id.to_string()).await?;
+        }
+        self.plugin.remember(Lack::Endpoint(endpoint.id), false);
+        self.plugin.remember(Lack::Inside(endpoint.id), false);
         Ok(())
     }
 
@@ -206,11 +214,11 @@ impl Driver for RemoteDriver {
             sandbox_key: sandbox.display().to_string(),
             options: options::of_sandbox(endpoint),
         };
-        self.plugin.remember(endpoint.id, false);
+        self.plugin.remember(Lack::Inside(endpoint.id), false);
         let reply = match self.plugin.ask(&request).await {
             Ok(reply) => reply,
             Err(failure) => {
-                self.plugin.remember(endpoint.id, !failure.leaves_open_what_was_done());
+                self.plugin.remember(Lack::Inside(endpoint.id), !failure.leaves_open_what_was_done());
                 return Err(self.plugin.failed::<Join>(failure));
             }
         };
@@ -219,12 +227,8 @@ impl Driver for RemoteDriver {
             Err(cause) => {
                 // Where this fails, the controller asks for it again.
                 let left = self.plugin.ask_to_let_go(&Leave(place(network, endpoint)), &id).await;
-                self.plugin.remember(endpoint.id, left.is_ok());
-                let rolled_back = match left {
-                    Ok(Done {}) => "; rolled back".to_owned(),
-                    Err(failure) => format!("; failed to roll back: {failure}"),
-                };
-                Err(self.refused::<Join>(cause, &rolled_back))
+                self.plugin.remember(Lack::Inside(endpoint.id), left.is_ok());
+                Err(self.refused::<Join>(cause, left.map(drop)))
             }
         }
     }
@@ -238,7 +242,7 @@ impl Driver for RemoteDriver {
     }
 
     async fn leave(&self, network: &Network, endpoint: &Endpoint) -> Result<()> {
-        if self.plugin.is_out(endpoint.id) {
+        if self.plugin.is_without(Lack::Inside(endpoint.id)) {
             return Ok(());
         }
         // As Docker's daemon: what the plugin has to say to this keeps nobody from leaving.
@@ -246,7 +250,7 @@ impl Driver for RemoteDriver {
             tracing::warn!(%error, endpoint = %endpoint.name, "the plugin may keep an endpoint's way out");
         }
         self.let_go(&Leave(place(network, endpoint)), &endpoint.id.to_string()).await?;
-        self.plugin.remember(endpoint.id, true);
+        self.plugin.remember(Lack::Inside(endpoint.id), true);
         Ok(())
     }
 }

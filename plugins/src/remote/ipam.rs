@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use ipnet::IpNet;
@@ -20,8 +20,6 @@ use crate::wire::options::{ENDPOINT_NAME, MAC_ADDRESS};
 #[derive(Debug)]
 pub struct RemoteIpam {
     plugin: Arc<Plugin>,
-    /// The subnets of the pools that were leased or asked for since we started, by the plugin's names for them.
-    subnets: Mutex<BTreeMap<String, IpNet>>,
 }
 
 /// How many pools that the host has no room for are taken before we give up, and the longest name of a pool in bytes.
@@ -30,7 +28,7 @@ const LONGEST_ID: usize = 4096;
 
 impl RemoteIpam {
     pub(crate) fn new(plugin: Arc<Plugin>) -> Self {
-        Self { plugin, subnets: Mutex::default() }
+        Self { plugin }
     }
 
     async fn ask<C: Call>(&self, request: &C) -> Result<C::Reply> {
@@ -94,10 +92,6 @@ impl RemoteIpam {
     fn gives_up(&self, why: String) -> Error {
         Error::exhausted(why).doing(RequestPool::METHOD).doing(format!("plugin {}", self.plugin.name()))
     }
-
-    fn subnet_of(&self, pool: &str) -> Option<IpNet> {
-        self.subnets.lock().unwrap_or_else(PoisonError::into_inner).get(pool).copied()
-    }
 }
 
 #[async_trait]
@@ -105,6 +99,14 @@ impl Ipam for RemoteIpam {
     fn needs_replay(&self) -> bool {
         let known = self.plugin.known();
         known.and_then(|contact| contact.ipam().ok()).is_some_and(|needs| needs.requires_replay)
+    }
+
+    fn external(&self) -> bool {
+        true
+    }
+
+    async fn greet(&self) -> Result<()> {
+        self.plugin.contact().await.map(drop).map_err(|failure| self.plugin.told(failure))
     }
 
     async fn request_pool(&self, request: &PoolRequest) -> Result<PoolLease> {
@@ -123,16 +125,11 @@ impl Ipam for RemoteIpam {
             let told = self.plugin.roll_back(ReleasePool { id: lease.id.clone() }, &lease.id, true).await;
             tracing::debug!(pool = lease.id, subnet = %lease.subnet, told, "a pool that can't be used here");
         }
-        let lease = outcome?;
-        let mut subnets = self.subnets.lock().unwrap_or_else(PoisonError::into_inner);
-        subnets.insert(lease.id.clone(), lease.subnet);
-        Ok(lease)
+        outcome
     }
 
     async fn release_pool(&self, pool: &str) -> Result<()> {
-        self.let_go(&ReleasePool { id: pool.to_owned() }, pool).await?;
-        self.subnets.lock().unwrap_or_else(PoisonError::into_inner).remove(pool);
-        Ok(())
+        self.let_go(&ReleasePool { id: pool.to_owned() }, pool).await
     }
 
     async fn request_address(&self, pool: &str, request: &AddressRequest) -> Result<IpNet> {
@@ -144,7 +141,7 @@ impl Ipam for RemoteIpam {
             options: address_options(&request.purpose, needs_mac),
         };
         let answer = self.ask(&ask).await?;
-        let (cause, address) = match address(&answer.address, request.wanted, self.subnet_of(pool)) {
+        let (cause, address) = match address(&answer.address, request.wanted, request.subnet) {
             Ok(address) => return Ok(address),
             Err(refused) => refused,
         };

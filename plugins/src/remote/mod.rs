@@ -5,7 +5,7 @@ mod driver;
 mod ipam;
 mod placement;
 
-pub use driver::{GatewaysNotNeeded, RemoteDriver};
+pub use driver::RemoteDriver;
 pub use ipam::RemoteIpam;
 pub(crate) use placement::check_reply;
 pub use placement::{LinkRoute, MovedLink, Placement};

@@ -74,7 +74,7 @@ pub(super) async fn request_address(
             name: options.get(ENDPOINT_NAME).cloned().unwrap_or_default(),
         },
     };
-    let leased = ipam.request_address(&asked.id, &AddressRequest { wanted, purpose }).await?;
+    let leased = ipam.request_address(&asked.id, &AddressRequest { subnet: None, wanted, purpose }).await?;
     Ok(AddressLeased { address: leased.to_string(), ..AddressLeased::default() })
 }
 

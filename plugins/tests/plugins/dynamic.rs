@@ -50,7 +50,7 @@ async fn a_library_in_c_manages_addresses() {
     let request =
         PoolRequest { family: Family::V4, subnet: None, range: None, avoid: Vec::new(), options: Default::default() };
     assert_eq!(ipam.request_pool(&request).await.unwrap().subnet, "198.18.1.0/24".parse().unwrap());
-    let address = AddressRequest { wanted: None, purpose: Purpose::Gateway };
+    let address = AddressRequest { subnet: None, wanted: None, purpose: Purpose::Gateway };
     assert_eq!(ipam.request_address("one", &address).await.unwrap(), "198.18.1.1/24".parse().unwrap());
     ipam.release_pool("one").await.unwrap();
     let error = host.plugins.driver("one").await.err().unwrap();

@@ -84,7 +84,7 @@ async fn pools_and_addresses_are_asked_for_as_docker_does() {
     for (wanted, purpose) in
         [(None, Purpose::Gateway), (Some("10.0.0.5".parse().unwrap()), Purpose::Auxiliary), (None, purpose)]
     {
-        it.ipam.request_address("p", &AddressRequest { wanted, purpose }).await.unwrap();
+        it.ipam.request_address("p", &AddressRequest { subnet: None, wanted, purpose }).await.unwrap();
     }
     it.ipam.release_address("p", "10.0.0.7".parse().unwrap()).await.unwrap();
     it.ipam.release_pool("p").await.unwrap();
@@ -201,14 +201,14 @@ async fn addresses_that_can_t_be_are_refused_and_given_back() {
         .await;
         it.ipam.request_pool(&pool(None, &[])).await.unwrap();
         let wanted = wanted.map(|wanted| wanted.parse().unwrap());
-        let request = AddressRequest { wanted, purpose: Purpose::Gateway };
+        let request = AddressRequest { subnet: None, wanted, purpose: Purpose::Gateway };
         let error = it.ipam.request_address("p", &request).await.unwrap_err().to_string();
         assert!(error.contains(told) && error.ends_with("; rolled back"), "{error} should tell of {told}");
         let (address, _) = answer.split_once('/').unwrap();
         assert_eq!(it.asked("ReleaseAddress"), [json!({"PoolID": "p", "Address": address})]);
     }
     let it = case(|_| None).await;
-    let request = AddressRequest { wanted: None, purpose: Purpose::Gateway };
+    let request = AddressRequest { subnet: None, wanted: None, purpose: Purpose::Gateway };
     let error = it.ipam.request_address("p", &request).await.unwrap_err().to_string();
     assert_eq!(error, "plugin infoblox: IpamDriver.RequestAddress: no address returned");
 }

@@ -67,7 +67,7 @@ async fn lease(ipam: &dyn Ipam) -> Vec<Step> {
         options: Default::default(),
     };
     let pool = "10.77.0.0/24";
-    let address = AddressRequest { wanted: None, purpose: Purpose::Gateway };
+    let address = AddressRequest { subnet: None, wanted: None, purpose: Purpose::Gateway };
     vec![
         ("RequestPool", ipam.request_pool(&request).await.map(drop)),
         ("RequestAddress", ipam.request_address(pool, &address).await.map(drop)),
