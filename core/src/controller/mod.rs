@@ -110,6 +110,7 @@ impl Controller {
             inner.reap().await;
             let owing = inner.owing_endpoints();
             inner.hurry(owing).await;
+            inner.hurry_networks().await;
             Ok(())
         });
         if let Err(error) = settled.await {

@@ -296,6 +296,19 @@ impl Inner {
         Error::several(errors).map_or(Ok(()), Err)
     }
 
+    /// Waits until those who remove networks have done what they can, and tries it too.
+    pub(super) async fn hurry_networks(self: &Arc<Self>) {
+        let is_going = |it: &&Arc<Network>| matches!(it.state, NetworkState::Deleting { .. });
+        let going: Vec<NetworkId> = self.state().networks.values().filter(is_going).map(|it| it.id).collect();
+        for id in going {
+            let _network = self.take(Claim::Network(id)).await;
+            let Some(network) = self.state().networks.get(&id).cloned() else { continue };
+            if let Err(error) = self.dismantle(Network::clone(&network)).await {
+                tracing::warn!(%error, network = %network.name, "a network is not removed yet");
+            }
+        }
+    }
+
     /// Removes whatever there is of a network; goes on over errors. What fails is stored as `Deleting`.
     pub(super) async fn dismantle(self: &Arc<Self>, mut network: Network) -> Result<()> {
         let mut errors = Vec::new();

@@ -16,7 +16,7 @@ use crate::host::{Host, attached_twice, dual_stack, foremost_on_back, furnished,
 
 /// Lets the process die at each step of an act. The next process finds things whole: no drift, nothing that belongs to
 /// nothing, every lease accounted for; and all of it can be taken away again.
-async fn die_at_each_step<P, Q>(prepare: impl Fn(Controller) -> P, act: impl Fn(Controller) -> Q)
+pub(crate) async fn die_at_each_step<P, Q>(prepare: impl Fn(Controller) -> P, act: impl Fn(Controller) -> Q)
 where
     P: Future<Output = Result<()>>,
     Q: Future<Output = Result<()>>,
@@ -34,6 +34,8 @@ where
             let place = format!("{blow:?} at step {step} of {:#?}\n{outcome:?}", host.fate.told());
             host.fate.relent();
             let next = host.boot().await.unwrap_or_else(|error| panic!("{place}: {error}"));
+            // What is owed outside keeps no start waiting.
+            next.settle().await;
             assert_eq!(next.verify().await.unwrap(), [], "{place}");
             for endpoint in next.endpoints() {
                 let state = endpoint.state.name();
@@ -76,7 +78,8 @@ pub(crate) async fn take_everything_away(host: &Host, controller: &Controller, p
     }
     controller.settle().await;
     let left = host.everything();
-    assert!(left.records.is_empty() && left.leases.is_empty(), "{left:#?}: {place}");
+    let is_empty = left.records.is_empty() && left.leases.is_empty() && left.outside.is_empty();
+    assert!(is_empty, "{left:#?}: {place}");
     let is_ours = |it: &&String| !it.starts_with("Sysctl");
     assert_eq!(left.kernel.iter().find(is_ours), None, "{place}");
 }

@@ -12,12 +12,12 @@ use crate::host::{Host, attached_twice, dual_stack, foremost_on_back, furnished,
 const FAILURES: [Blow; 2] = [Blow::FailBefore, Blow::FailAfter];
 
 /// Strikes each step of an act in turn. Where the act is refused, everything must be as before; then it must succeed.
-async fn strike_each_step<F: Future<Output = Result<()>>>(act: impl Fn(Controller) -> F) {
+pub(crate) async fn strike_each_step<F: Future<Output = Result<()>>>(act: impl Fn(Controller) -> F) {
     strike_each_step_after(|_| async { Ok(()) }, act).await;
 }
 
 /// The same after something else was done.
-async fn strike_each_step_after<P, Q>(prepare: impl Fn(Controller) -> P, act: impl Fn(Controller) -> Q)
+pub(crate) async fn strike_each_step_after<P, Q>(prepare: impl Fn(Controller) -> P, act: impl Fn(Controller) -> Q)
 where
     P: Future<Output = Result<()>>,
     Q: Future<Output = Result<()>>,
@@ -133,7 +133,7 @@ async fn failed_creation_of_an_attached_sandbox_leaves_nothing() {
 
 /// Strikes each step of an act that takes away. Whether it was refused or not, doing it again, if it is not done,
 /// succeeds, and then nothing is left.
-async fn strike_each_step_of_removal<P, Q>(
+pub(crate) async fn strike_each_step_of_removal<P, Q>(
     prepare: impl Fn(Controller) -> P,
     act: impl Fn(Controller) -> Q,
     is_done: impl Fn(&Controller) -> bool,

@@ -20,11 +20,14 @@ use trestle_core::registry::Registry;
 use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_ipam::{DefaultIpam, DefaultPools};
 
+use crate::outsider::Outsider;
+
 pub(crate) struct Host {
     pub(crate) fate: Arc<Fate>,
     pub(crate) kernel: Arc<FakeKernel>,
     pub(crate) store: Arc<FakeStore>,
     pub(crate) ipam: Arc<FatedIpam>,
+    pub(crate) outsider: Arc<Outsider>,
     /// How many sandboxes are made ahead: none, unless a test says so.
     pub(crate) spares: Spares,
     entropy: Arc<Counting>,
@@ -36,6 +39,8 @@ pub(crate) struct Everything {
     pub(crate) kernel: Vec<String>,
     pub(crate) records: Vec<String>,
     pub(crate) leases: Vec<String>,
+    /// What the driver outside has.
+    pub(crate) outside: Vec<String>,
 }
 
 impl Host {
@@ -46,6 +51,7 @@ impl Host {
             kernel: Arc::new(FakeKernel::new(facts, Arc::clone(&fate))),
             store: Arc::new(FakeStore::new(Arc::clone(&fate))),
             ipam: Arc::new(FatedIpam::new(Arc::clone(&fate))),
+            outsider: Arc::new(Outsider::new(Arc::clone(&fate))),
             spares: Spares::NONE,
             entropy: Arc::default(),
             fate,
@@ -61,7 +67,9 @@ impl Host {
         let surroundings = Surroundings {
             kernel: self.kernel.clone(),
             store: self.store.clone(),
-            registry: Arc::new(registry.with_ipam("default", self.ipam.clone())),
+            registry: Arc::new(
+                registry.with_ipam("default", self.ipam.clone()).with_driver("outsider", self.outsider.clone()),
+            ),
             entropy: self.entropy.clone(),
             clock: Arc::new(NoTime),
             spawn: Arc::new(OnTokio),
@@ -78,6 +86,7 @@ impl Host {
             kernel: self.kernel.snapshot(),
             records: self.store.snapshot().iter().map(|record| format!("{record:?}")).collect(),
             leases: self.ipam.leases(),
+            outside: self.outsider.has(),
         }
     }
 }
@@ -86,8 +95,9 @@ impl Everything {
     /// What is there and was not, or was there and is not.
     #[track_caller]
     pub(crate) fn must_be(&self, before: &Everything, place: &str) {
-        let lines =
-            |it: &Everything| it.kernel.iter().chain(&it.records).chain(&it.leases).cloned().collect::<Vec<_>>();
+        let lines = |it: &Everything| {
+            [&it.kernel, &it.records, &it.leases, &it.outside].into_iter().flatten().cloned().collect::<Vec<_>>()
+        };
         let (now, then) = (lines(self), lines(before));
         let more: Vec<_> = now.iter().filter(|line| !then.contains(line)).collect();
         let less: Vec<_> = then.iter().filter(|line| !now.contains(line)).collect();

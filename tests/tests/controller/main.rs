@@ -8,5 +8,7 @@ mod failure;
 mod host;
 mod objects;
 mod outage;
+mod outside;
+mod outsider;
 mod routes;
 mod spares;
