@@ -201,7 +201,8 @@ async fn addresses_that_can_t_be_are_refused_and_given_back() {
         .await;
         it.ipam.request_pool(&pool(None, &[])).await.unwrap();
         let wanted = wanted.map(|wanted| wanted.parse().unwrap());
-        let request = AddressRequest { subnet: None, wanted, purpose: Purpose::Gateway };
+        let subnet = Some("10.0.0.0/24".parse().unwrap());
+        let request = AddressRequest { subnet, wanted, purpose: Purpose::Gateway };
         let error = it.ipam.request_address("p", &request).await.unwrap_err().to_string();
         assert!(error.contains(told) && error.ends_with("; rolled back"), "{error} should tell of {told}");
         let (address, _) = answer.split_once('/').unwrap();
