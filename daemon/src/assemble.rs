@@ -1,4 +1,5 @@
-//! Where the parts become one controller: kernel, store, drivers, address managers, time, randomness, tasks.
+//! Where the parts become one controller: kernel, store, drivers, address managers, time, randomness, tasks; and where
+//! an engine is put beside it.
 //!
 //! The only file that knows which parts there are.
 
@@ -16,6 +17,7 @@ use trestle_core::registry::Registry;
 use trestle_core::store::Store;
 use trestle_core::surroundings::{Clock, Spawn, Surroundings, Task};
 use trestle_core::{Doing, Error, Plan, Result};
+use trestle_engine::{Engine, engine};
 use trestle_ipam::{AddressPool, DefaultIpam, DefaultPools, NullIpam};
 use trestle_kernel::LinuxKernel;
 use trestle_kernel::firewall::Backend;
@@ -55,6 +57,17 @@ pub async fn controller(settings: &Settings, relay: &Handle) -> Result<Controlle
         LinuxKernel::open(kernel).doing(|| "looking after this network namespace")?
     };
     assemble(settings, Arc::new(kernel), Arc::new(store), instance).await
+}
+
+/// Opens the engine whose containers join a controller's networks.
+pub async fn engine(settings: &Settings, controller: Controller) -> Result<Engine> {
+    let options = engine::Options {
+        controller,
+        clock: Arc::new(SystemClock),
+        data_root: settings.data_root.clone(),
+        exec_root: settings.exec_root.clone(),
+    };
+    Engine::open(options).await.doing(|| "opening the container engine")
 }
 
 /// What writes a plan as the lines that a person would type, with this back end of the firewall.

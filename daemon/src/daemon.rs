@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum::Router;
 use rustix::fs::FlockOperation;
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -23,7 +24,7 @@ use crate::api::model::system::Version;
 use crate::config::{Flags, LogLevel, Settings};
 use crate::metrics::Metrics;
 use crate::serve::Limits;
-use crate::{api, assemble, roots, serve, tls};
+use crate::{api, assemble, docker, roots, serve, tls};
 
 /// Runs the daemon until it is told to stop.
 pub fn main(flags: Flags) -> ExitCode {
@@ -106,7 +107,8 @@ async fn run(settings: Settings, relay: &Handle) -> Result<()> {
     let (stop, stopping) = watch::channel(false);
     let app = app(&settings, controller.clone(), stopping.clone());
     let work = Arc::clone(&app.work);
-    let (router, _) = api::router(app);
+    let router = router(&settings, app).await?;
+    failpoint!("daemon.engine-opened");
     let keeping = tokio::spawn(async move { controller.run().await });
     let serving = tokio::spawn(serve::serve(listeners, router, Limits::default(), stopping));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), hosts = hosts.join(" "), "ready");
@@ -136,6 +138,27 @@ async fn run(settings: Settings, relay: &Handle) -> Result<()> {
 async fn claim(pidfile: PathBuf) -> Result<Pidfile> {
     let claiming = tokio::task::spawn_blocking(move || Pidfile::claim(&pidfile));
     claiming.await.map_err(|error| Error::internal(format!("claiming the pidfile: {error}")))?
+}
+
+/// Our own API and, where containers are run, Docker's.
+async fn router(settings: &Settings, app: App) -> Result<Router> {
+    let (ours, _) = api::router(app.clone());
+    if !settings.engine {
+        return Ok(ours);
+    }
+    let engine = assemble::engine(settings, app.controller).await?;
+    let system = rustix::system::uname();
+    let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    let about = docker::app::About {
+        version: env!("CARGO_PKG_VERSION").into(),
+        kernel: text(system.release()),
+        machine: text(system.machine()),
+        hostname: text(system.nodename()),
+        data_root: settings.data_root.clone(),
+        debug: settings.log_level == LogLevel::Debug,
+    };
+    let docker = docker::app::App { engine, about: Arc::new(about), stopping: app.stopping, work: app.work };
+    Ok(docker::beside(ours, docker))
 }
 
 fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bool>) -> App {

@@ -3,10 +3,11 @@
 //! | to find | look in |
 //! |---|---|
 //! | what the daemon is told: flags and file | [`config`] |
-//! | HTTP: paths, bodies, statuses | [`api`] |
+//! | our own HTTP API: paths, bodies, statuses | [`api`] |
+//! | the Docker Engine API | [`docker`] |
 //! | connections, their listeners and their certificates | [`serve`], [`tls`] |
 //! | what is counted | [`metrics`] |
-//! | which parts make the controller | [`assemble`] |
+//! | which parts make the controller and the engine | [`assemble`] |
 //! | its folders, and who may enter them | [`roots`] |
 //! | the life of the daemon | [`daemon`] |
 //! | how a test lets it die | `failpoint` |
@@ -19,6 +20,7 @@ pub mod assemble;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod docker;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
 pub mod metrics;

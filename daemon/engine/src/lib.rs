@@ -2,8 +2,14 @@
 //!
 //! | to find | look in |
 //! |---|---|
+//! | what is put together at start | [`engine`] |
+//! | what happened, now and a while ago | [`event`] |
 //! | what a container is asked to be, its record, its states | [`container`] |
 
 #![forbid(unsafe_code)]
 
 pub mod container;
+pub mod engine;
+pub mod event;
+
+pub use engine::Engine;

@@ -14,7 +14,7 @@ use super::error::Refusal;
 use crate::serve::Wire;
 
 /// Refuses with a 403 what a page of another site may have sent.
-pub(super) fn check(request: &Request) -> Result<(), Refusal> {
+pub(crate) fn check(request: &Request) -> Result<(), Refusal> {
     let wire = request.extensions().get::<Wire>().copied().unwrap_or(Wire::Tcp);
     is_own_business(wire, request.headers()).map_err(|why| Refusal::new(StatusCode::FORBIDDEN, why))
 }

@@ -1,14 +1,9 @@
 //! `/cnm/v1/events`: a line of JSON for each event, until one of the two sides ends it.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use hyper::body::Frame;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +16,7 @@ use super::error::Refusal;
 use super::extract::Query;
 use super::model::Message;
 use super::model::event::{Event, EventFilter, Line, Wanted};
-use crate::serve::told_to_stop;
+use crate::serve::{flow, told_to_stop};
 
 /// Every path of this file.
 pub fn routes() -> OpenApiRouter<App> {
@@ -43,7 +38,7 @@ async fn events(State(app): State<App>, Query(filter): Query<EventFilter>) -> Re
     let wanted = filter.read()?;
     let (sender, lines) = mpsc::channel(LINES_WAITING);
     tokio::spawn(forward(app.controller.events(), wanted, sender, app.stopping.clone()));
-    Ok(([(CONTENT_TYPE, "application/x-ndjson")], Body::new(Lines(lines))).into_response())
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], flow(lines)).into_response())
 }
 
 /// Sends each wanted event on, until there are no more, nobody reads them, or the daemon stops.
@@ -77,21 +72,6 @@ async fn forward(
         if !sent {
             return;
         }
-    }
-}
-
-/// A body of lines as they come.
-struct Lines(mpsc::Receiver<Bytes>);
-
-impl hyper::body::Body for Lines {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
     }
 }
 

@@ -57,7 +57,7 @@ fn is_json(declared: &str) -> bool {
 }
 
 /// All of a body, if it comes in time and is not too large.
-pub(super) async fn collect(mut body: body::Body) -> Result<Bytes, Refusal> {
+pub(crate) async fn collect(mut body: body::Body) -> Result<Bytes, Refusal> {
     let error = match Limited::new(&mut body, LARGEST_BODY).collect().await {
         Ok(whole) => return Ok(whole.to_bytes()),
         Err(error) => error,

@@ -9,7 +9,7 @@
 //! | the paths | [`networks`], [`endpoints`], [`sandboxes`], [`events`], [`system`] |
 
 pub mod app;
-mod browser;
+pub(crate) mod browser;
 mod document;
 pub mod endpoints;
 pub mod error;
@@ -19,7 +19,7 @@ pub mod model;
 pub mod networks;
 pub mod sandboxes;
 pub mod system;
-mod unending;
+pub(crate) mod unending;
 
 use std::sync::Arc;
 
@@ -39,6 +39,14 @@ use error::Refusal;
 
 /// Where our own API begins.
 pub const ROOT: &str = "/cnm/v1";
+
+/// Whether a path is one of this API's; the others are Docker's.
+pub fn is_ours(path: &str) -> bool {
+    path == METRICS || path.starts_with("/cnm/") || path == "/cnm"
+}
+
+/// Where Prometheus looks for what is counted.
+const METRICS: &str = "/metrics";
 
 /// Where its document is found.
 pub const DOCUMENT: &str = "/cnm/v1/openapi.json";

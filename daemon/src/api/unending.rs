@@ -9,14 +9,14 @@ use tokio::runtime::Handle;
 
 /// Work that is done where it is waited for, and moves to a task of its own when its caller hangs up: most callers
 /// don't, and a task for each would cost them a wake-up more.
-pub(super) struct Unending<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
+pub(crate) struct Unending<F: Future + Send + 'static>(Option<Pin<Box<F>>>);
 
 /// The work panicked; its message is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
+pub(crate) struct Broken;
 
 impl<F: Future + Send + 'static> Unending<F> {
-    pub(super) fn new(work: F) -> Self {
+    pub(crate) fn new(work: F) -> Self {
         Self(Some(Box::pin(work)))
     }
 }

@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) mtu: Option<u32>,
     pub(super) spare_sandboxes: Option<usize>,
     pub(super) firewall_backend: Option<String>,
+    pub(super) engine: Option<bool>,
     pub(super) tlsverify: Option<bool>,
     pub(super) tlscacert: Option<PathBuf>,
     pub(super) tlscert: Option<PathBuf>,

@@ -54,6 +54,10 @@ pub struct Flags {
     /// iptables-legacy name one kind of it. Another one than before takes over at start [default: nftables]
     #[arg(long, value_name = "NAME")]
     pub firewall_backend: Option<String>,
+    /// Run containers too: answer Docker's API, and keep the networks bridge, host and none. Without it, only networks,
+    /// endpoints and sandboxes are there [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub engine: Option<bool>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub tls: TlsFlags,

@@ -42,6 +42,8 @@ pub struct Settings {
     pub spares: Spares,
     /// What programs the packet filter.
     pub firewall: Backend,
+    /// Whether containers are run, too.
+    pub engine: bool,
     /// Certificates and key for TCP.
     pub tls: Option<TlsFiles>,
     /// What was given and has no effect.
@@ -97,6 +99,7 @@ impl Settings {
         let mtu = faults.once("mtu", flags.mtu, file.mtu);
         let spares = faults.once("spare-sandboxes", flags.spare_sandboxes, file.spare_sandboxes);
         let backend = faults.once("firewall-backend", flags.firewall_backend, file.firewall_backend);
+        let engine = faults.once("engine", flags.engine, file.engine).unwrap_or(true);
         let insecure_tcp = faults.once("insecure-tcp", flags.insecure_tcp, file.insecure_tcp);
         let tlsverify = faults.once("tlsverify", flags.tls.tlsverify, file.tlsverify);
         let tlscacert = faults.once("tlscacert", flags.tls.tlscacert, file.tlscacert);
@@ -145,6 +148,7 @@ impl Settings {
             mtu,
             spares,
             firewall,
+            engine,
             tls,
             idle,
         })

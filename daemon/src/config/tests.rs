@@ -42,6 +42,7 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
             "--mtu=1400",
             "--spare-sandboxes=2",
             "--firewall-backend=iptables",
+            "--engine=false",
             "--tlsverify",
             "--tlscacert=/ca",
             "--tlscert=/c",
@@ -54,7 +55,7 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
         &[],
         r#"{"data-root": "/d", "exec-root": "/e", "hosts": ["unix:///s", "tcp://10.0.0.1:2476"], "pidfile": "/p",
             "debug": true, "group": "net", "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "mtu": 1400,
-            "spare-sandboxes": 2, "firewall-backend": "iptables",
+            "spare-sandboxes": 2, "firewall-backend": "iptables", "engine": false,
             "tlsverify": true, "tlscacert": "/ca", "tlscert": "/c", "tlskey": "/k",
             "userland-proxy": false}"#,
     );

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -48,16 +50,33 @@ impl fmt::Display for TooSlow {
 
 impl std::error::Error for TooSlow {}
 
+/// Among a request's extensions: by it, whoever reads the body as it comes, and keeps no part of it, gives the caller all
+/// the time he wants. Images and archives are sent so.
+#[derive(Clone, Debug, Default)]
+pub struct Upload(Arc<AtomicBool>);
+
+impl Upload {
+    /// Stops the clock for the rest of the body.
+    pub fn stop_clock(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn has_time(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A request's body, which breaks off with [`TooSlow`]. One that came together with its head starts no clock.
 pub(super) struct Awaited {
     body: Incoming,
     patience: Duration,
+    upload: Upload,
     clock: Option<Pin<Box<Sleep>>>,
 }
 
 impl Awaited {
-    pub(super) fn new(body: Incoming, patience: Duration) -> Self {
-        Self { body, patience, clock: None }
+    pub(super) fn new(body: Incoming, patience: Duration, upload: Upload) -> Self {
+        Self { body, patience, upload, clock: None }
     }
 }
 
@@ -71,6 +90,9 @@ impl Body for Awaited {
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(context) {
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if self.upload.has_time() {
+            return Poll::Pending;
         }
         let patience = self.patience;
         let clock = self.clock.get_or_insert_with(|| Box::pin(sleep(patience)));

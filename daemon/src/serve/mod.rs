@@ -1,13 +1,18 @@
 //! Connections in, answers out: the accept loops, and their end.
 
+mod flow;
 mod handshake;
 mod limits;
 mod listen;
+mod takeover;
 
-pub use limits::{Limits, TooSlow};
+pub use flow::flow;
+pub use limits::{Limits, TooSlow, Upload};
 pub use listen::{Listener, bind, socket_group};
+pub use takeover::{Raw, Takeover};
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::time::Duration;
 
@@ -19,7 +24,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tower_service::Service;
 
@@ -98,29 +103,48 @@ async fn answer<S>(
     router: Router,
     limits: Limits,
     mut stopping: watch::Receiver<bool>,
-) -> hyper::Result<()>
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let (sender, mut takeovers) = mpsc::channel(1);
     let service = service_fn(move |mut request: Request<Incoming>| {
+        let upload = Upload::default();
         request.extensions_mut().insert(wire);
+        request.extensions_mut().insert(upload.clone());
         let mut router = router.clone();
-        let request = request.map(|body| Body::new(Awaited::new(body, limits.body)));
-        async move { Service::<Request<Body>>::call(&mut router, request).await as Result<_, Infallible> }
+        let sender = sender.clone();
+        let request = request.map(|body| Body::new(Awaited::new(body, limits.body, upload)));
+        async move {
+            let mut response = Service::<Request<Body>>::call(&mut router, request).await?;
+            if let Some(takeover) = takeover::of(&mut response) {
+                // Where nobody listens any more, nobody polls this either.
+                drop(sender.send((response.into_parts().0, takeover)).await);
+                return pending().await;
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
     tokio::select! {
-        ended = connection.as_mut() => return ended,
-        () = told_to_stop(&mut stopping) => connection.as_mut().graceful_shutdown(),
+        ended = &mut connection => return ended.map_err(io::Error::other),
+        Some((head, takeover)) = takeovers.recv() => {
+            let parts = connection.into_parts();
+            let raw = Raw::new(parts.read_buf, parts.io.into_inner());
+            return tokio::select! {
+                ended = takeover.begin(head, raw) => ended,
+                () = told_to_stop(&mut stopping) => Ok(()),
+            };
+        }
+        () = told_to_stop(&mut stopping) => std::pin::Pin::new(&mut connection).graceful_shutdown(),
     }
     // Who has not sent his request by now may never do so, and keeps nobody waiting; work under way is waited for by
     // whoever stops the daemon.
     match tokio::time::timeout(limits.farewell, connection).await {
-        Ok(ended) => ended,
+        Ok(ended) => ended.map_err(io::Error::other),
         Err(_) => {
             tracing::info!("a caller did not finish his request before the daemon stopped");
             Ok(())

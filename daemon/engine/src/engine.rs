@@ -1,0 +1,79 @@
+//! The engine: what is put together at start, and handed to whoever asks it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use trestle_core::Result;
+use trestle_core::controller::Controller;
+use trestle_core::surroundings::Clock;
+
+use crate::event::{Event, Events, Noun};
+
+/// What an engine is given.
+#[derive(Clone)]
+pub struct Options {
+    /// Whose networks the containers join.
+    pub controller: Controller,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// For what survives a restart of the machine.
+    pub data_root: PathBuf,
+    /// For what lives as long as the kernel's state.
+    pub exec_root: PathBuf,
+}
+
+/// Containers, and all that they need. Cheap to clone; each clone is the same one.
+#[derive(Clone)]
+pub struct Engine {
+    parts: Arc<Parts>,
+}
+
+struct Parts {
+    options: Options,
+    events: Events,
+}
+
+impl Engine {
+    /// Takes over what an earlier one left.
+    pub async fn open(options: Options) -> Result<Self> {
+        Ok(Self { parts: Arc::new(Parts { options, events: Events::new() }) })
+    }
+
+    /// Whose networks the containers join.
+    pub fn controller(&self) -> &Controller {
+        &self.parts.options.controller
+    }
+
+    /// The time of day.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.parts.options.clock
+    }
+
+    /// For what survives a restart of the machine.
+    pub fn data_root(&self) -> &Path {
+        &self.parts.options.data_root
+    }
+
+    /// For what lives as long as the kernel's state.
+    pub fn exec_root(&self) -> &Path {
+        &self.parts.options.exec_root
+    }
+
+    /// What happened to containers, images, networks and volumes.
+    pub fn events(&self) -> &Events {
+        &self.parts.events
+    }
+
+    /// Tells everybody who listens what happened just now.
+    pub fn tell<'a>(
+        &self,
+        noun: Noun,
+        action: impl Into<String>,
+        id: impl Into<String>,
+        attributes: impl IntoIterator<Item = (&'a str, String)>,
+    ) {
+        let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let at = self.clock().now();
+        self.events().tell(Event { at, noun, action: action.into(), id: id.into(), attributes });
+    }
+}
