@@ -82,6 +82,7 @@ macro_rules! identifier {
 identifier!(NetworkId, "a network");
 identifier!(EndpointId, "an endpoint");
 identifier!(SandboxId, "a sandbox");
+identifier!(ContainerId, "a container");
 
 fn parse(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();

@@ -1,15 +1,25 @@
 //! Containers: images and their layers, the OCI runtime and its monitor, volumes and logs.
 //!
-//! | to find | look in |
+//! | room | what is in it |
 //! |---|---|
 //! | what is put together at start | [`engine`] |
 //! | what happened, now and a while ago | [`event`] |
 //! | what a container is asked to be, its record, its states | [`container`] |
+//! | from a record to a process: the bundle, the OCI runtime, the monitor | [`runtime`] |
+//! | the layers of an image with a container's own above them | [`rootfs`] |
+//! | what a container printed, prints, and is told | [`logs`], [`attach`] |
+//! | files that are there whole or not at all | [`durable`] |
 
 #![forbid(unsafe_code)]
 
+pub mod attach;
 pub mod container;
+pub mod durable;
 pub mod engine;
 pub mod event;
+pub mod logs;
+mod readiness;
+pub mod rootfs;
+pub mod runtime;
 
 pub use engine::Engine;

@@ -215,3 +215,12 @@ macro_rules! as_text {
     };
 }
 pub(crate) use as_text;
+
+/// A moment as Go writes it: RFC 3339 in UTC, with as many digits of the second as it has.
+pub fn time(at: std::time::SystemTime) -> String {
+    let format = &time::format_description::well_known::Rfc3339;
+    time::OffsetDateTime::from(at).format(format).unwrap_or_else(|_| NEVER.into())
+}
+
+/// Go's zero moment, which stands for none.
+pub const NEVER: &str = "0001-01-01T00:00:00Z";
