@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
+use crate::dns::EndpointNames;
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::mac::MacAddress;
 use crate::name::{EndpointName, IfName};
@@ -39,6 +40,9 @@ pub struct Endpoint {
     pub primary: bool,
     /// The name that its link shall have in the sandbox; `None` is the next free `eth`.
     pub interface: Option<IfName>,
+    /// What it is called beside its name, and what it calls others.
+    #[serde(default, skip_serializing_if = "EndpointNames::is_empty")]
+    pub names: EndpointNames,
     /// Where it stands.
     pub state: EndpointState,
 }

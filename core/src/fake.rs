@@ -278,6 +278,7 @@ impl Host {
             Resource::Address(it) => needs_namespace(self, &it.namespace).and(needs_link(self, &it.link))?,
             Resource::Route(it) => needs_namespace(self, &it.namespace).and(needs_link(self, &it.link))?,
             Resource::SourceRule(it) => needs_namespace(self, &it.namespace)?,
+            Resource::NameServer(it) => needs_namespace(self, &it.namespace)?,
             Resource::PublishedPort(it) => self.hold(it)?,
             Resource::FirewallNetwork(_) => {
                 self.present.get("FirewallBase").ok_or_else(|| Error::not_found("no firewall table"))?;

@@ -4,9 +4,9 @@
 //!
 //! | to find | look in |
 //! |---|---|
-//! | the nouns | [`network`], [`endpoint`], [`sandbox`], [`port`], [`name`], [`mac`], [`id`] |
+//! | the nouns | [`network`], [`endpoint`], [`sandbox`], [`port`], [`name`], [`dns`], [`mac`], [`id`] |
 //! | what may be in the kernel | [`resource`], [`plan`] |
-//! | the contracts | [`driver`], [`ipam`], [`registry`], [`kernel`], [`store`], [`surroundings`] |
+//! | the contracts | [`driver`], [`ipam`], [`registry`], [`kernel`], [`name_service`], [`store`], [`witness`], [`surroundings`] |
 //! | where tests let the process die | [`mod@failpoint`] |
 //!
 //! Absent here: I/O, netlink, a tokio runtime, the time of day, randomness. They are arguments.
@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod controller;
+pub mod dns;
 pub mod driver;
 pub mod endpoint;
 pub mod entropy;
@@ -28,6 +29,7 @@ pub mod ipam;
 pub mod kernel;
 pub mod mac;
 pub mod name;
+pub mod name_service;
 pub mod network;
 pub mod plan;
 pub mod port;
@@ -36,6 +38,7 @@ pub mod resource;
 pub mod sandbox;
 pub mod store;
 pub mod surroundings;
+pub mod witness;
 
 pub use error::{Doing, Error, ErrorKind, Result};
 pub use plan::Plan;

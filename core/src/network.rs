@@ -93,7 +93,17 @@ impl NetworkState {
     }
 }
 
+/// The option that marks the network which containers join when they name none (Docker's).
+const DEFAULT_BRIDGE: &str = "com.docker.network.bridge.default_bridge";
+
 impl Network {
+    /// Whether endpoints find each other by name here: everywhere but on the default network, where Docker has links
+    /// instead, as its users expect.
+    pub fn has_names(&self) -> bool {
+        let is_true = |value: &String| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True");
+        !self.options.get(DEFAULT_BRIDGE).is_some_and(is_true)
+    }
+
     /// The first pool of IPv4 addresses.
     pub fn pool_v4(&self) -> Option<&Pool> {
         self.pools.iter().find(|pool| matches!(pool.subnet, IpNet::V4(_)))

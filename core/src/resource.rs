@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::id::SandboxId;
 use crate::mac::MacAddress;
 use crate::name::IfName;
 use crate::port::{PortRange, Protocol};
@@ -76,6 +77,8 @@ pub enum Resource {
     /// Published UDP that reaches a container over an endpoint which does not own the default route: masqueraded
     /// towards it, because a wildcard UDP socket picks its source by the default route.
     MasqueradedUdp(MasqueradedUdp),
+    /// Where a sandbox asks for names.
+    NameServer(NameServer),
 }
 
 /// See [`Resource::Netns`]. Ours to make and to remove; a namespace that somebody gave us is in no plan.
@@ -346,6 +349,25 @@ pub struct MasqueradedUdp {
     pub address: IpAddr,
 }
 
+/// See [`Resource::NameServer`]. Sockets inside the namespace on ports of their own, and a redirect of port 53 of
+/// [`NAME_SERVER_V4`] and [`NAME_SERVER_V6`] to them, so that a container's own server still has its port 53. Whoever
+/// answers there is the [`NameService`](crate::name_service::NameService)'s business.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameServer {
+    /// Where.
+    pub namespace: Namespace,
+    /// Who asks.
+    pub sandbox: SandboxId,
+    /// Whether there is IPv6.
+    pub ipv6: bool,
+}
+
+/// Where sandboxes ask for names: as Docker's.
+pub const NAME_SERVER_V4: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+
+/// The same for IPv6, which has but one loopback address: an address of our own (RFC 4193) on the loopback link.
+pub const NAME_SERVER_V6: Ipv6Addr = Ipv6Addr::new(0xfd74, 0x7265, 0x7374, 0x6c65, 0, 0, 0, 0x53);
+
 /// What makes a resource itself, whatever its values. Equal identities can't exist twice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "each variant has the name and the identifying fields of its resource")]
@@ -363,6 +385,7 @@ pub enum Identity<'a> {
     OpenedPort(Protocol, IpAddr, PortRange),
     Hairpin(IpAddr),
     MasqueradedUdp(IpAddr),
+    NameServer(&'a Namespace),
 }
 
 impl Resource {
@@ -388,6 +411,7 @@ impl Resource {
             Self::Address(it) => &it.namespace,
             Self::Route(it) => &it.namespace,
             Self::SourceRule(it) => &it.namespace,
+            Self::NameServer(it) => &it.namespace,
             _ => return None,
         };
         (*namespace != Namespace::Host).then_some(namespace)
@@ -430,6 +454,7 @@ impl Resource {
             Self::OpenedPort(it) => Identity::OpenedPort(it.protocol, it.address, it.ports),
             Self::Hairpin(it) => Identity::Hairpin(it.address),
             Self::MasqueradedUdp(it) => Identity::MasqueradedUdp(it.address),
+            Self::NameServer(it) => Identity::NameServer(&it.namespace),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dns::Naming;
 use crate::id::{EndpointId, NetworkId, SandboxId};
 use crate::mac::MacAddress;
 use crate::name::SandboxName;
@@ -19,6 +20,9 @@ pub struct Sandbox {
     pub name: SandboxName,
     /// Its network namespace.
     pub netns: SandboxNetns,
+    /// What it is told about names; `None` if nobody asked for names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<Box<Naming>>,
     /// Where it stands.
     pub state: SandboxState,
 }

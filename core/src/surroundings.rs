@@ -9,6 +9,7 @@ use crate::entropy::Entropy;
 use crate::kernel::Kernel;
 use crate::registry::Registry;
 use crate::store::Store;
+use crate::witness::Witness;
 
 /// A source of time.
 pub trait Clock: Send + Sync {
@@ -43,4 +44,6 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
     /// Who runs the tasks.
     pub spawn: Arc<dyn Spawn>,
+    /// Who sees every commit; nobody has to.
+    pub witness: Option<Arc<dyn Witness>>,
 }

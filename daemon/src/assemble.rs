@@ -103,6 +103,7 @@ pub async fn assemble(
         entropy: Arc::new(SystemEntropy),
         clock: Arc::new(SystemClock),
         spawn: Arc::new(Tokio(Handle::current())),
+        witness: None,
     };
     let config = Config {
         netns_folder: settings.exec_root.join("netns"),

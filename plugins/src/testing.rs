@@ -49,6 +49,7 @@ pub(crate) fn endpoint(network: &Network) -> Endpoint {
         priority: 0,
         primary: false,
         interface: None,
+        names: Default::default(),
         state: EndpointState::Reserved,
     }
 }

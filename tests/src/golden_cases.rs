@@ -305,6 +305,7 @@ fn endpoint(network: &Network, index: u8) -> Endpoint {
         priority: 0,
         primary: false,
         interface: None,
+        names: Default::default(),
         state: EndpointState::Reserved,
     }
 }

@@ -203,6 +203,7 @@ async fn open(data_root: PathBuf, exec_root: PathBuf, setup: Setup) -> trestle_c
         entropy: Arc::new(Urandom),
         clock: Arc::new(Now),
         spawn: Arc::new(Tokio(Handle::current())),
+        witness: None,
     };
     Controller::open(surroundings, Config { netns_folder, ephemeral: ephemeral(), spares }).await
 }

@@ -267,12 +267,12 @@ impl Inner {
         let state = self.state();
         let mut members = state.members(sandbox.id, Some(endpoint.id));
         members.push(Member { network, endpoint, attachment });
-        sandbox_plan(&sandbox.netns, &members)
+        sandbox_plan(sandbox, &members)
     }
 
     /// The sandbox's plan once this endpoint is out of it.
     pub(super) fn sandbox_without(&self, sandbox: &Sandbox, endpoint: EndpointId) -> Plan {
-        sandbox_plan(&sandbox.netns, &self.state().members(sandbox.id, Some(endpoint)))
+        sandbox_plan(sandbox, &self.state().members(sandbox.id, Some(endpoint)))
     }
 
     /// Promises ports to an endpoint, or says who has them. Where a request names no address, the network may.

@@ -169,6 +169,7 @@ impl Inner {
             priority: request.priority,
             primary: request.primary,
             interface: request.interface.clone(),
+            names: request.names.clone(),
             state: EndpointState::Reserved,
         };
         Ok(Place { request, network, endpoint })

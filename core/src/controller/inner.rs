@@ -79,7 +79,7 @@ impl Inner {
             let mut state = self.state();
             let stored: BTreeSet<Key> = changes.iter().map(Change::key).collect();
             state.unstored.retain(|key| !stored.contains(key));
-            state.enact(changes);
+            self.enact(&mut state, changes);
             return Ok(());
         };
         let before = self.state().standing(changes.iter().map(Change::key));
@@ -91,13 +91,21 @@ impl Inner {
         Err(cause)
     }
 
+    /// Takes over what was committed, and lets the witness see it: in the same order, for both happen under the lock.
+    pub(super) fn enact(&self, state: &mut State, changes: Vec<Change>) {
+        if let Some(witness) = &self.surroundings.witness {
+            witness.committed(&changes);
+        }
+        state.enact(changes);
+    }
+
     /// What is so is so, whether the store takes it or not: if it does not, the reaper stores it when it can.
     pub(super) async fn settle_on(&self, changes: Vec<Change>) -> Result<()> {
         let committed = self.commit(changes.clone()).await;
         if committed.is_err() {
             let mut state = self.state();
             state.unstored.extend(changes.iter().map(Change::key));
-            state.enact(changes);
+            self.enact(&mut state, changes);
             drop(state);
             self.owing.notify_one();
         }

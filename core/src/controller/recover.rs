@@ -25,7 +25,8 @@ impl Inner {
     /// Loads every record and makes kernel and records agree. One object that can't be restored keeps no other from it.
     pub(super) async fn recover(self: &Arc<Self>) -> Result<()> {
         let records = self.surroundings.store.load().await.doing(|| "loading the records")?;
-        self.state().enact(records.into_iter().map(|(record, _)| Change::Put(record)).collect());
+        let found = records.into_iter().map(|(record, _)| Change::Put(record)).collect();
+        self.enact(&mut self.state(), found);
         self.lease_again().await;
         self.finish_states().await?;
         report("removing what was made ahead", self.remove_spares(None).await);

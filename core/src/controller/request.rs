@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use crate::dns::{EndpointNames, Naming};
 use crate::mac::MacAddress;
 use crate::name::{EndpointName, IfName, NetworkName, SandboxName};
 use crate::port::{ExposedPort, PortRequest};
@@ -91,6 +92,8 @@ pub struct EndpointRequest {
     pub primary: bool,
     /// The name for its link in the sandbox; `None` is the next free `eth`.
     pub interface: Option<IfName>,
+    /// What it is called beside its name, and what it calls others.
+    pub names: EndpointNames,
 }
 
 impl EndpointRequest {
@@ -108,6 +111,7 @@ impl EndpointRequest {
             priority: 0,
             primary: false,
             interface: None,
+            names: EndpointNames::default(),
         }
     }
 }
@@ -119,6 +123,8 @@ pub struct SandboxRequest {
     pub name: Option<SandboxName>,
     /// Where its namespace comes from.
     pub netns: NetnsRequest,
+    /// What it is told about names. With `None` it has neither a name server nor files that tell of names.
+    pub naming: Option<Naming>,
     /// What it is attached to from the start, in this order. It costs less than to connect it later, and there is no
     /// moment in which the sandbox is there without them.
     pub endpoints: Vec<EndpointRequest>,
@@ -127,7 +133,7 @@ pub struct SandboxRequest {
 impl SandboxRequest {
     /// A sandbox that is attached to nothing, its name made from its id.
     pub fn new(netns: NetnsRequest) -> Self {
-        Self { name: None, netns, endpoints: Vec::new() }
+        Self { name: None, netns, naming: None, endpoints: Vec::new() }
     }
 }
 

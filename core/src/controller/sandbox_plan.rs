@@ -1,4 +1,5 @@
-//! A sandbox's own plan, as a pure function of the endpoints in it: namespace, loopback, and who goes out which way.
+//! A sandbox's own plan, as a pure function of the endpoints in it: namespace, loopback, who goes out which way, and
+//! where it asks for names.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -10,8 +11,10 @@ use crate::name::IfName;
 use crate::network::Network;
 use crate::plan::Plan;
 use crate::port::{PortBinding, Protocol};
-use crate::resource::{Loopback, MAIN_TABLE, MasqueradedUdp, Netns, Resource, Route, SourceRule};
-use crate::sandbox::SandboxNetns;
+use crate::resource::{
+    Loopback, MAIN_TABLE, MasqueradedUdp, NameServer, Namespace, Netns, Resource, Route, SourceRule,
+};
+use crate::sandbox::{Sandbox, SandboxNetns};
 
 /// The first routing table for endpoints that do not own the default route; 84 is our mark.
 pub(super) const FIRST_TABLE: u32 = 84_000;
@@ -31,13 +34,33 @@ pub(super) struct Member<'a> {
 /// IPv4 and IPv6 each have their default route by the endpoint that comes first in [`Member::rank`] and has a gateway
 /// of the family. Every other endpoint with a gateway has a routing table of its own, used by packets from its
 /// address, so that answers leave by the way the questions came.
-pub(super) fn sandbox_plan(netns: &SandboxNetns, members: &[Member<'_>]) -> Plan {
+pub(super) fn sandbox_plan(sandbox: &Sandbox, members: &[Member<'_>]) -> Plan {
+    let netns = &sandbox.netns;
     let mut ranked: Vec<&Member<'_>> = members.iter().collect();
     ranked.sort_by_key(|member| member.rank());
     let mut plan = ground(netns);
     ways_out(netns, ranked.iter().filter_map(|member| member.way_out_v4()), "0.0.0.0/0", &mut plan);
     ways_out(netns, ranked.iter().filter_map(|member| member.way_out_v6()), "::/0", &mut plan);
+    if let Some(server) = name_server(sandbox, members) {
+        plan.push(Resource::NameServer(server));
+    }
     plan
+}
+
+/// Where a sandbox asks for names, if it wants any and is on a network where there are some. IPv6 comes with the first
+/// IPv6 address and stays away before, for a sandbox may have it switched off.
+fn name_server(sandbox: &Sandbox, members: &[Member<'_>]) -> Option<NameServer> {
+    let namespace = sandbox.netns.namespace();
+    if sandbox.naming.is_none() || namespace == Namespace::Host {
+        return None;
+    }
+    let mut leases = members
+        .iter()
+        .filter(|member| member.network.has_names())
+        .filter_map(|it| it.endpoint.lease.as_ref())
+        .peekable();
+    leases.peek()?;
+    Some(NameServer { namespace, sandbox: sandbox.id, ipv6: leases.any(|lease| lease.v6.is_some()) })
 }
 
 /// A sandbox's plan and an endpoint's as one, in the order in which they are made: namespace, links, routes, doors.

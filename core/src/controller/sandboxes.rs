@@ -10,6 +10,7 @@ use super::endpoints::Reservation;
 use super::request::{NetnsRequest, SandboxRequest};
 use super::sandbox_plan::sandbox_plan;
 use super::spares::Spare;
+use crate::dns::Naming;
 use crate::endpoint::Lifetime;
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
@@ -34,7 +35,7 @@ impl Inner {
         };
         let ready = spare.as_ref().map(|spare| (spare.endpoint, spare.mac));
         let mut places = self.reserve_all(request.endpoints, Lifetime::Attachment, Some(name.as_str()), ready).await?;
-        match self.make_sandbox(id, name, request.netns, &mut places, spare).await {
+        match self.make_sandbox(id, name, (request.netns, request.naming), &mut places, spare).await {
             Ok(sandbox) => {
                 // Only now is a spare that was taken one no more.
                 self.wanting.notify_one();
@@ -54,11 +55,11 @@ impl Inner {
         self: &Arc<Self>,
         id: SandboxId,
         name: SandboxName,
-        netns: NetnsRequest,
+        (netns, naming): (NetnsRequest, Option<Naming>),
         places: &mut [Reservation],
         spare: Option<Spare>,
     ) -> Result<Sandbox> {
-        let (sandbox, _claims) = self.claim_sandbox(id, name, netns, spare).await?;
+        let (sandbox, _claims) = self.claim_sandbox(id, name, (netns, naming), spare).await?;
         // Who acts by himself is given the path of a namespace that is there; others take one change of the kernel.
         if places.first().is_none_or(|place| place.driver.capability().external) {
             self.lay_ground(&sandbox, places.is_empty()).await.doing(|| format!("making sandbox {}", sandbox.name))?;
@@ -74,7 +75,7 @@ impl Inner {
 
     /// Makes what a sandbox needs before anything is attached to it.
     async fn lay_ground(&self, sandbox: &Sandbox, whole: bool) -> Result<()> {
-        let plan = sandbox_plan(&sandbox.netns, &[]);
+        let plan = sandbox_plan(sandbox, &[]);
         let _changing = self.changing.read().await;
         self.put_sandbox(&Sandbox { state: SandboxState::Creating { plan: plan.clone() }, ..sandbox.clone() }).await?;
         self.surroundings.kernel.apply(&plan).await?;
@@ -117,7 +118,7 @@ impl Inner {
         self: &Arc<Self>,
         id: SandboxId,
         name: SandboxName,
-        netns: NetnsRequest,
+        (netns, naming): (NetnsRequest, Option<Naming>),
         spare: Option<Spare>,
     ) -> Result<(Sandbox, Vec<Held>)> {
         let mut claims = vec![self.take(Claim::SandboxName(name.clone())).await];
@@ -142,7 +143,8 @@ impl Inner {
             NetnsRequest::Pid(pid) => self.given(PathBuf::from(format!("/proc/{pid}/ns/net"))).await?,
             NetnsRequest::Host => SandboxNetns::Host,
         };
-        Ok((Sandbox { id, name, netns, state: SandboxState::Creating { plan } }, claims))
+        let (naming, state) = (naming.map(Box::new), SandboxState::Creating { plan });
+        Ok((Sandbox { id, name, netns, naming, state }, claims))
     }
 
     /// Detaches whatever is in it, then removes it.
@@ -202,7 +204,7 @@ impl Inner {
             SandboxState::Changing { .. } => {}
         }
         let _changing = self.changing.read().await;
-        let plan = sandbox_plan(&sandbox.netns, &self.state().members(id, None));
+        let plan = sandbox_plan(&sandbox, &self.state().members(id, None));
         self.surroundings.kernel.replace(&sandbox.state.footprint().without([&plan]), &plan).await?;
         self.put_sandbox(&Sandbox { state: SandboxState::Ready { plan }, ..Sandbox::clone(&sandbox) }).await
     }

@@ -174,10 +174,12 @@ impl Inner {
         let netns = SandboxNetns::Made { path: self.config.netns_folder.join(id.short()) };
         let somebody = somebody(network, endpoint, MacAddress::random(entropy))?;
         let links = links_of(driver.as_ref(), network, &somebody, &netns).await?;
-        let plan = sandbox_plan(&netns, &[]).then(&links);
-        let state = SandboxState::Spare { plan: plan.clone(), network: network.id, endpoint, mac: somebody.mac };
         let name = SandboxName::try_from(format!("spare-{}", id.short()))?;
-        let sandbox = Sandbox { id, name, netns, state };
+        let half = SandboxState::Creating { plan: Plan::new() };
+        let half = Sandbox { id, name, netns, naming: None, state: half };
+        let plan = sandbox_plan(&half, &[]).then(&links);
+        let state = SandboxState::Spare { plan: plan.clone(), network: network.id, endpoint, mac: somebody.mac };
+        let sandbox = Sandbox { state, ..half };
         let _changing = self.changing.read().await;
         // Who removes the network has it in hand first, and looks for spares then.
         if links.is_empty() || !self.can_have_spares(network) {
@@ -239,6 +241,7 @@ fn somebody(network: &Network, id: EndpointId, mac: MacAddress) -> Result<Endpoi
         priority: 0,
         primary: false,
         interface: None,
+        names: Default::default(),
         state: EndpointState::Reserved,
     })
 }

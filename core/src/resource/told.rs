@@ -24,6 +24,7 @@ impl Display for Resource {
             Self::OpenedPort(it) => it.fmt(f),
             Self::Hairpin(it) => write!(f, "hairpin of {}", it.address),
             Self::MasqueradedUdp(it) => write!(f, "masqueraded UDP to {}", it.address),
+            Self::NameServer(it) => write!(f, "name server{}", Where(&it.namespace)),
         }
     }
 }
@@ -110,8 +111,9 @@ impl Display for Where<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FirewallNetwork, GatewayMode, Hairpin, Inside, MAIN_TABLE, MasqueradedUdp};
+    use super::super::{FirewallNetwork, GatewayMode, Hairpin, Inside, MAIN_TABLE, MasqueradedUdp, NameServer};
     use super::*;
+    use crate::id::SandboxId;
     use crate::kernel::PORT_TAKEN;
     use crate::port::{PortRange, Protocol};
 
@@ -160,6 +162,14 @@ mod tests {
             (Resource::FirewallNetwork(firewall), "firewall of br0"),
             (Resource::Hairpin(Hairpin { address }), "hairpin of 10.0.0.2"),
             (Resource::MasqueradedUdp(MasqueradedUdp { address }), "masqueraded UDP to 10.0.0.2"),
+            (
+                Resource::NameServer(NameServer {
+                    namespace: namespace.clone(),
+                    sandbox: SandboxId::NOBODY,
+                    ipv6: true,
+                }),
+                "name server in /run/x",
+            ),
             (opened("10.0.0.2"), "opened port 10.0.0.2:80-81/tcp"),
             (opened("fd00::2"), "opened port [fd00::2]:80-81/tcp"),
             (port(None), "port 80-81/tcp"),

@@ -6,6 +6,7 @@
 //! | in which order a plan is made so | `worker/replace` |
 //! | one resource's way into the kernel | `worker/links`, `worker/addressing`, `namespace`, `sysctl`, [`firewall`], `ports` |
 //! | the messages themselves | `netlink` |
+//! | where sandboxes ask for names | `names` |
 //! | a plan as the lines that a person would type | [`script`] |
 //! | a process's way into a sandbox | `enter` |
 //! | how ours is told from others' | [`mark`] |
@@ -22,6 +23,7 @@ mod enter;
 pub mod firewall;
 mod linux;
 pub mod mark;
+mod names;
 mod namespace;
 mod netlink;
 mod ports;

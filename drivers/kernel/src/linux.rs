@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use trestle_core::facts::Facts;
 use trestle_core::kernel::{Disturbance, Drift, Kernel};
+use trestle_core::name_service::NameService;
 use trestle_core::resource::Namespace;
 use trestle_core::{Plan, Result};
 
@@ -16,6 +17,7 @@ use crate::claim::Claim;
 use crate::firewall::conntrack::ConnectionTracker;
 use crate::firewall::{self, Backend, Firewall};
 use crate::mark::Instance;
+use crate::names::NameServers;
 use crate::namespace::Namespaces;
 use crate::netlink::Socket;
 use crate::ports::Ports;
@@ -57,6 +59,15 @@ impl LinuxKernel {
     /// # Errors
     /// `Conflict` if another controller has this namespace, naming it.
     pub fn open(options: Options) -> Result<Self> {
+        Self::open_with_names(options, None)
+    }
+
+    /// The same, and hands the sockets at which sandboxes ask for names to who answers them. Without anybody, plans with
+    /// a name server are `Unsupported`.
+    ///
+    /// # Errors
+    /// As [`LinuxKernel::open`].
+    pub fn open_with_names(options: Options, names: Option<Arc<dyn NameService>>) -> Result<Self> {
         let claim = Claim::take(&options.description)?;
         let expected = Arc::new(Expectations::default());
         let firewall = Firewall::open_with(options.firewall, options.instance)?;
@@ -69,6 +80,7 @@ impl LinuxKernel {
             connections: ConnectionTracker::open()?,
             namespaces: Namespaces::new(options.netns_folder),
             ports: Ports::open()?,
+            names: NameServers::new(names),
             announcer: Announcer::open()?,
             repeats: Repeats::start()?,
             remembered: Remembered::default(),

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use trestle_core::Plan;
-use trestle_core::resource::{Address, Bridge, MAIN_TABLE, Namespace, Owner, Resource, Route, Veth};
+use trestle_core::resource::{
+    Address, Bridge, MAIN_TABLE, NAME_SERVER_V4, NAME_SERVER_V6, NameServer, Namespace, Owner, Resource, Route, Veth,
+};
 
 use crate::firewall::{self, Backend};
 use crate::mark::PROTOCOL;
@@ -52,11 +54,21 @@ fn commands(resource: &Resource) -> Vec<String> {
             it.priority
         )],
         Resource::PublishedPort(it) => vec![format!("# {it} is held by trestled")],
+        Resource::NameServer(it) => {
+            vec![format!("# the {resource} is asked at {}, port 53, and trestled answers", asked_at(it))]
+        }
         Resource::FirewallBase
         | Resource::FirewallNetwork(_)
         | Resource::OpenedPort(_)
         | Resource::Hairpin(_)
         | Resource::MasqueradedUdp(_) => Vec::new(),
+    }
+}
+
+fn asked_at(server: &NameServer) -> String {
+    match server.ipv6 {
+        true => format!("{NAME_SERVER_V4} and {NAME_SERVER_V6}"),
+        false => NAME_SERVER_V4.to_string(),
     }
 }
 

@@ -83,6 +83,7 @@ pub(crate) fn endpoint(v4: Option<&str>, v6: Option<&str>) -> Endpoint {
         priority: 0,
         primary: false,
         interface: None,
+        names: Default::default(),
         state: EndpointState::Reserved,
     }
 }

@@ -78,6 +78,7 @@ pub(super) fn endpoint(asked: &CreateEndpoint, network: &Network, entropy: &dyn 
         priority: 0,
         primary: false,
         interface: None,
+        names: Default::default(),
         state: EndpointState::Reserved,
     };
     Ok((endpoint, asked_mac.is_none()))

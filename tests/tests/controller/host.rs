@@ -73,6 +73,7 @@ impl Host {
             entropy: self.entropy.clone(),
             clock: Arc::new(NoTime),
             spawn: Arc::new(OnTokio),
+            witness: None,
         };
         Controller::open(
             surroundings,

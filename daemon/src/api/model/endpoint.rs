@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use trestle_core::controller::request::EndpointRequest;
+use trestle_core::dns::EndpointNames;
 use trestle_core::endpoint::{self, EndpointState, Lease, Lifetime};
 use trestle_core::network::Network;
 use trestle_core::port::{ExposedPort, PortBinding, PortRange, PortRequest, Protocol};
@@ -72,6 +73,7 @@ impl NewEndpoint {
             priority: self.priority,
             primary: self.primary,
             interface: read_with("interface", self.interface, |text| text.try_into())?,
+            names: EndpointNames::default(),
         })
     }
 }

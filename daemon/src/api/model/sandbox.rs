@@ -51,7 +51,7 @@ impl NewSandbox {
         let name = read_with("name", self.name, |text| text.try_into())?;
         let endpoints = self.endpoints.into_iter().enumerate();
         let endpoints = endpoints.map(|(place, endpoint)| endpoint.read().doing(|| format!("endpoints[{place}]")));
-        Ok(SandboxRequest { name, netns, endpoints: endpoints.collect::<Result<_>>()? })
+        Ok(SandboxRequest { name, netns, naming: None, endpoints: endpoints.collect::<Result<_>>()? })
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn endpoint(number: u8, lifetime: Lifetime, attached: Option<u8>) -> 
         priority: 0,
         primary: false,
         interface: None,
+        names: Default::default(),
         state,
     }))
 }
@@ -80,6 +81,7 @@ pub(crate) fn sandbox(number: u8, resources: u8) -> Record {
         id: id(number).parse().unwrap(),
         name: format!("sandbox{number}").try_into().unwrap(),
         netns: SandboxNetns::Made { path: format!("/run/trestle/netns/{number:012x}").into() },
+        naming: None,
         state: SandboxState::Ready { plan: plan(resources) },
     })
 }

@@ -26,6 +26,7 @@ use trestle_core::kernel::Drift;
 use trestle_core::resource::Resource;
 
 pub use self::backend::{Backend, Variant};
+pub(crate) use self::nftables::{Door, Redirects};
 pub use self::watch::{News, Watch, watch};
 use crate::mark::Instance;
 

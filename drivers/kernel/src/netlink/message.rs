@@ -186,8 +186,8 @@ fn port(veth: &Veth) -> LinkMessageBuilder<LinkBridgePort> {
         .append_info_data(InfoBridgePort::HairpinMode(veth.hairpin))
 }
 
-fn address(address: &Address, index: u32) -> AddressMessage {
-    let mut message = match address.address {
+fn address(address: IpNet, index: u32) -> AddressMessage {
+    let mut message = match address {
         IpNet::V4(it) => {
             AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(it.addr(), it.prefix_len()).build()
         }
@@ -195,7 +195,7 @@ fn address(address: &Address, index: u32) -> AddressMessage {
             AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(it.addr(), it.prefix_len()).build()
         }
     };
-    if address.address.addr().is_ipv6() {
+    if address.addr().is_ipv6() {
         message.header.flags |= AddressHeaderFlags::Nodad;
     }
     message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
@@ -203,13 +203,23 @@ fn address(address: &Address, index: u32) -> AddressMessage {
 }
 
 pub(crate) fn add_address(wanted: &Address, index: u32) -> Request {
+    add_plain_address(wanted.address, index)
+}
+
+pub(crate) fn add_plain_address(wanted: IpNet, index: u32) -> Request {
     Request::new(RouteNetlinkMessage::NewAddress(address(wanted, index)), NLM_F_CREATE | NLM_F_EXCL)
 }
 
 /// Packets to the address are for this namespace. The kernel says so too, but for IPv6 from a work queue of its own, by
 /// and by; until then the first packets would be lost. Its route goes before ours, which goes with the link.
 pub(crate) fn own_address(wanted: &Address, link: u32) -> Option<Request> {
-    let IpAddr::V6(address) = wanted.address.addr() else { return None };
+    match wanted.address.addr() {
+        IpAddr::V6(address) => Some(own_route(address, link)),
+        IpAddr::V4(_) => None,
+    }
+}
+
+pub(crate) fn own_route(address: Ipv6Addr, link: u32) -> Request {
     let mut message = RouteMessageBuilder::<Ipv6Addr>::new()
         .destination_prefix(address, 128)
         .kind(RouteType::Local)
@@ -217,10 +227,14 @@ pub(crate) fn own_address(wanted: &Address, link: u32) -> Option<Request> {
         .protocol(RouteProtocol::Kernel)
         .build();
     message.attributes.push(RouteAttribute::Oif(link));
-    Some(Request::new(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE))
+    Request::new(RouteNetlinkMessage::NewRoute(message), NLM_F_CREATE)
 }
 
 pub(crate) fn delete_address(gone: &Address, index: u32) -> Request {
+    delete_plain_address(gone.address, index)
+}
+
+pub(crate) fn delete_plain_address(gone: IpNet, index: u32) -> Request {
     Request::new(RouteNetlinkMessage::DelAddress(address(gone, index)), 0)
 }
 

@@ -18,11 +18,12 @@ mod sweep;
 mod verify;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use trestle_core::error::ErrorKind;
 use trestle_core::name::IfName;
-use trestle_core::resource::{Namespace, Resource, Sysctl};
+use trestle_core::resource::{NameServer, Namespace, Resource, Sysctl};
 use trestle_core::{Doing, Error, Result};
 
 use self::addressing::Announcement;
@@ -31,6 +32,7 @@ use crate::carrier::Carrier;
 use crate::firewall::Firewall;
 use crate::firewall::conntrack::ConnectionTracker;
 use crate::mark::Instance;
+use crate::names::NameServers;
 use crate::namespace::{self, Namespaces};
 use crate::netlink::Socket;
 use crate::ports::Ports;
@@ -50,6 +52,7 @@ pub(crate) struct Worker {
     pub(crate) connections: ConnectionTracker,
     pub(crate) namespaces: Namespaces,
     pub(crate) ports: Ports,
+    pub(crate) names: NameServers,
     pub(crate) announcer: Announcer,
     pub(crate) repeats: Repeats,
     pub(crate) remembered: Remembered,
@@ -103,6 +106,36 @@ impl Worker {
         matches!(namespace, Namespace::Given { .. }) && matches!(self.socket_if_there(namespace), Ok(None))
     }
 
+    /// Opens name servers. Goes in after links and addresses, so that who is asked can answer.
+    fn open_name_servers(&mut self, wanted: &[&NameServer]) -> Result<()> {
+        wanted.iter().try_for_each(|server| {
+            let opened = self.namespaces.file(&server.namespace).and_then(|file| self.names.open(server, &file));
+            opened.doing(|| format!("opening the name server in {}", shown(&server.namespace)))
+        })
+    }
+
+    /// Closes name servers; of `dying` namespaces nothing is left to set right.
+    fn close_name_servers(&mut self, gone: &[&NameServer], dying: &[&Path]) -> Vec<Error> {
+        let mut errors = Vec::new();
+        for server in gone {
+            let dies = matches!(&server.namespace, Namespace::At(path) if dying.contains(&path.as_path()));
+            let file = match dies {
+                true => None,
+                false => match self.namespaces.file(&server.namespace) {
+                    Ok(file) => Some(file),
+                    Err(error) if error.kind() == ErrorKind::NotFound => None,
+                    Err(error) => {
+                        errors.push(error);
+                        None
+                    }
+                },
+            };
+            let closed = self.names.close(server, file.as_deref());
+            errors.extend(closed.doing(|| format!("closing the name server in {}", shown(&server.namespace))).err());
+        }
+        errors
+    }
+
     /// Makes the host's settings say what they said before us, where that is asked for. Goes on over errors.
     fn put_sysctls_back(&self, removed: &[&Resource]) -> Vec<Error> {
         let of_host = removed.iter().filter_map(|it| match it {
@@ -128,4 +161,9 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// A namespace, for an error's sake.
+fn shown(namespace: &Namespace) -> String {
+    namespace.path().map_or_else(|| "the host's namespace".to_owned(), |path| path.display().to_string())
 }

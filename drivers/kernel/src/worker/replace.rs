@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 1 | ports are held, so that a taken one stops everything before anything was done |
 //! | 2 | the guard of the loopback addresses stands before any setting opens them |
-//! | 3 | namespaces, links, settings, addresses, routes |
+//! | 3 | namespaces, links, settings, addresses, routes, name servers |
 //! | 4 | settings that are to be as before us, while the guard still stands |
 //! | 5 | the firewall, all of it in one transaction: doors open, doors close; old UDP flows forgotten |
 //! | 6 | ports let go, rules and routes and addresses withdrawn, links cut off, namespaces removed |
@@ -21,7 +21,7 @@ use trestle_core::error::Error;
 use trestle_core::name::IfName;
 use trestle_core::plan::Difference;
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{Bridge, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
+use trestle_core::resource::{Bridge, NameServer, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
@@ -94,6 +94,7 @@ impl Worker {
         let gone: Vec<&Namespace> = left.into_iter().filter(|namespace| self.is_gone(namespace)).collect();
         wanted.inside.retain(|namespace, inside| !inside.peers.is_empty() || !gone.contains(namespace));
         wanted.sysctls.retain(|it| !gone.contains(&&it.namespace));
+        wanted.names.retain(|it| !gone.contains(&&it.namespace));
         if difference.added.iter().any(|it| matches!(it, Resource::FirewallBase)) {
             self.firewall.change(&[], &[], &[&Resource::FirewallBase])?;
         }
@@ -117,6 +118,7 @@ impl Worker {
             self.furnish(namespace, inside, &born, !apart)?;
         }
         self.notice_carriers(&wanted.veths);
+        self.open_name_servers(&wanted.names)?;
         for inside in wanted.inside.values() {
             self.announce(&inside.addresses, to);
         }
@@ -160,7 +162,8 @@ impl Worker {
         self.end_announcements(removed);
         let going = Going::of(removed);
         self.ports.let_go(&going.ports);
-        let mut errors = Vec::new();
+        let dying: Vec<&Path> = going.netns.iter().map(|it| it.path.as_path()).collect();
+        let mut errors = self.close_name_servers(&going.names, &dying);
         for (namespace, outgoing) in going.outgoing.iter().filter(|(_, outgoing)| outgoing.peers.is_empty()) {
             errors.extend(self.withdraw(namespace, outgoing));
         }
@@ -194,6 +197,7 @@ struct Wanted<'a> {
     moved: Vec<(&'a Veth, &'a Veth)>,
     sysctls: Vec<&'a Sysctl>,
     inside: BTreeMap<&'a Namespace, Inside<'a>>,
+    names: Vec<&'a NameServer>,
 }
 
 impl<'a> Wanted<'a> {
@@ -231,6 +235,7 @@ impl<'a> Wanted<'a> {
             Resource::Address(it) => self.inside.entry(&it.namespace).or_default().addresses.push(it),
             Resource::Route(it) => self.inside.entry(&it.namespace).or_default().routes.push(it),
             Resource::SourceRule(it) => self.inside.entry(&it.namespace).or_default().rules.push(it),
+            Resource::NameServer(it) => self.names.push(it),
             Resource::FirewallBase
             | Resource::FirewallNetwork(_)
             | Resource::PublishedPort(_)
@@ -254,6 +259,7 @@ struct Going<'a> {
     bridges: Vec<&'a Bridge>,
     veths: Vec<&'a Veth>,
     outgoing: BTreeMap<&'a Namespace, Outgoing<'a>>,
+    names: Vec<&'a NameServer>,
 }
 
 impl<'a> Going<'a> {
@@ -267,6 +273,7 @@ impl<'a> Going<'a> {
         for resource in removed {
             match resource {
                 Resource::PublishedPort(it) => going.ports.push(it),
+                Resource::NameServer(it) => going.names.push(it),
                 Resource::Bridge(it) => going.bridges.push(it),
                 Resource::Veth(it) => {
                     going.veths.push(it);

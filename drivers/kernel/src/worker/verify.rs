@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use netlink_packet_route::AddressFamily;
 use trestle_core::error::ErrorKind;
 use trestle_core::kernel::{Deviation, Drift};
-use trestle_core::resource::{Address, Bridge, Namespace, Owner, Resource, Route, SourceRule, Sysctl, Veth};
+use trestle_core::resource::{
+    Address, Bridge, NameServer, Namespace, Owner, Resource, Route, SourceRule, Sysctl, Veth,
+};
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
@@ -48,6 +50,7 @@ impl Worker {
                 Resource::Route(it) => route(it, scene(&it.namespace)),
                 Resource::SourceRule(it) => rule(it, scene(&it.namespace)),
                 Resource::PublishedPort(it) => self.ports.verify(it),
+                Resource::NameServer(it) => self.name_server(it)?,
                 Resource::FirewallBase
                 | Resource::FirewallNetwork(_)
                 | Resource::OpenedPort(_)
@@ -70,6 +73,14 @@ impl Worker {
             }));
         }
         Ok(drifts)
+    }
+
+    fn name_server(&mut self, wanted: &NameServer) -> Result<Found> {
+        match self.namespaces.file(&wanted.namespace) {
+            Ok(file) => self.names.verify(wanted, &file),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Some(missing("the namespace is gone"))),
+            Err(error) => Err(error),
+        }
     }
 
     fn setting(&mut self, wanted: &Sysctl) -> Result<Found> {

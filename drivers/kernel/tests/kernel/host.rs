@@ -56,12 +56,16 @@ pub(crate) fn open(description: &str) -> trestle_core::Result<LinuxKernel> {
 }
 
 pub(crate) fn open_with(firewall: Backend, description: &str) -> trestle_core::Result<LinuxKernel> {
-    LinuxKernel::open(Options {
+    LinuxKernel::open(Options { firewall, ..options(description) })
+}
+
+pub(crate) fn options(description: &str) -> Options {
+    Options {
         instance: Instance::new(INSTANCE),
         netns_folder: "/run/trestle/netns".into(),
-        firewall,
+        firewall: Backend::NfTables,
         description: description.into(),
-    })
+    }
 }
 
 /// Runs `ip`, on this host, and answers with what it printed.

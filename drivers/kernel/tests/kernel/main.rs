@@ -8,5 +8,6 @@ mod contract;
 mod controller;
 mod host;
 mod links;
+mod names;
 mod ports;
 mod real;

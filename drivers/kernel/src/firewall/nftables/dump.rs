@@ -76,7 +76,7 @@ pub(super) fn standing(socket: &mut Socket, instance: Instance) -> Result<Standi
 }
 
 /// The comment in user data of a table.
-fn comment(mut data: &[u8]) -> Option<String> {
+pub(super) fn comment(mut data: &[u8]) -> Option<String> {
     while let [kind, length, rest @ ..] = data {
         let value = rest.get(..usize::from(*length))?;
         if *kind == NFTNL_UDATA_TABLE_COMMENT {

@@ -20,7 +20,7 @@ struct Known {
 }
 
 /// Registers are counted in words of four bytes; the kernel has another name for every fourth.
-fn register(word: usize) -> u32 {
+pub(super) fn register(word: usize) -> u32 {
     let word = u32::try_from(word).expect("there are sixteen words");
     match word % 4 {
         0 => NFT_REG_1 + word / 4,
@@ -28,7 +28,7 @@ fn register(word: usize) -> u32 {
     }
 }
 
-const FIRST: usize = 0;
+pub(super) const FIRST: usize = 0;
 
 fn write(statement: &Statement, known: &mut Known, list: &mut Attributes<'_>) {
     match *statement {
@@ -199,7 +199,7 @@ fn load_all(fields: &[Field], known: &mut Known, list: &mut Attributes<'_>) {
     }
 }
 
-fn load(field: Field, word: usize, list: &mut Attributes<'_>) {
+pub(super) fn load(field: Field, word: usize, list: &mut Attributes<'_>) {
     let to = register(word);
     match field.origin() {
         Origin::Meta(key) => expression("meta", list, |it| {
@@ -224,7 +224,7 @@ fn load(field: Field, word: usize, list: &mut Attributes<'_>) {
     }
 }
 
-fn compare(operation: u32, value: &[u8], list: &mut Attributes<'_>) {
+pub(super) fn compare(operation: u32, value: &[u8], list: &mut Attributes<'_>) {
     expression("cmp", list, |it| {
         it.number(NFTA_CMP_SREG, register(FIRST));
         it.number(NFTA_CMP_OP, operation);
@@ -263,7 +263,7 @@ fn translate(direction: u32, family: Family, with_port: bool, list: &mut Attribu
     });
 }
 
-fn expression(name: &str, list: &mut Attributes<'_>, fill: impl FnOnce(&mut Attributes<'_>)) {
+pub(super) fn expression(name: &str, list: &mut Attributes<'_>, fill: impl FnOnce(&mut Attributes<'_>)) {
     list.nest(NFTA_LIST_ELEM, |it| {
         it.text(NFTA_EXPR_NAME, name);
         it.nest(NFTA_EXPR_DATA, fill);

@@ -8,6 +8,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | what is decided: the rules, the sets, what a resource comes to | `ruleset`, `statement`, `set`, `element`, `change` |
+//! | the redirect of questions for names, in a sandbox | `redirect` |
 //! | how a person would type it | `text` |
 //! | how the kernel is told | `attribute`, `message`, `expression`, `transaction`, `socket`, `uapi` |
 //! | what the kernel answers | `dump`, `refusal`, `verification` |
@@ -18,6 +19,7 @@ pub(super) mod dump;
 mod element;
 mod expression;
 pub(super) mod message;
+mod redirect;
 pub(super) mod refusal;
 mod ruleset;
 mod set;
@@ -36,6 +38,7 @@ use self::change::Change;
 use self::dump::Standing;
 use self::element::{Element, elements};
 use self::message::{Batch, Subject};
+pub(crate) use self::redirect::{Door, Redirects};
 use self::refusal::{Refusal, sentence};
 use self::ruleset::CHAINS;
 pub(super) use self::ruleset::TABLE;

@@ -165,7 +165,7 @@ fn pieces(elements: &[Element]) -> impl Iterator<Item = (Set, &[Element])> {
 }
 
 /// A field of user data as nft keeps it: a kind, a length and a value, each a byte; texts close with a NUL.
-fn user_data(kind: u8, text: &str) -> Vec<u8> {
+pub(super) fn user_data(kind: u8, text: &str) -> Vec<u8> {
     let length = u8::try_from(text.len() + 1).expect("our comments are short");
     let mut data = vec![kind, length];
     data.extend_from_slice(text.as_bytes());
