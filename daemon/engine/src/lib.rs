@@ -8,6 +8,8 @@
 //! | from a record to a process: the bundle, the OCI runtime, the monitor | [`runtime`] |
 //! | the layers of an image with a container's own above them | [`rootfs`] |
 //! | what a container printed, prints, and is told | [`logs`], [`attach`] |
+//! | what containers are made from: references, configurations, layers; archives | [`image`] |
+//! | archives into folders, never leaving the folder | [`tree`] |
 //! | files that are there whole or not at all | [`durable`] |
 
 #![forbid(unsafe_code)]
@@ -17,9 +19,11 @@ pub mod container;
 pub mod durable;
 pub mod engine;
 pub mod event;
+pub mod image;
 pub mod logs;
 mod readiness;
 pub mod rootfs;
 pub mod runtime;
+pub mod tree;
 
 pub use engine::Engine;
