@@ -66,6 +66,7 @@ pub async fn engine(settings: &Settings, controller: Controller) -> Result<Engin
         clock: Arc::new(SystemClock),
         data_root: settings.data_root.clone(),
         exec_root: settings.exec_root.clone(),
+        entropy: Arc::new(SystemEntropy),
     };
     Engine::open(options).await.doing(|| "opening the container engine")
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use trestle_core::Result;
 use trestle_core::controller::Controller;
+use trestle_core::entropy::Entropy;
 use trestle_core::surroundings::Clock;
 
 use crate::event::{Event, Events, Noun};
+use crate::image::Images;
+use crate::volume::Volumes;
 
 /// What an engine is given.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub struct Options {
     pub data_root: PathBuf,
     /// For what lives as long as the kernel's state.
     pub exec_root: PathBuf,
+    /// Where ids and names come from.
+    pub entropy: Arc<dyn Entropy>,
 }
 
 /// Containers, and all that they need. Cheap to clone; each clone is the same one.
@@ -31,12 +36,27 @@ pub struct Engine {
 struct Parts {
     options: Options,
     events: Events,
+    images: Images,
+    volumes: Volumes,
 }
 
 impl Engine {
     /// Takes over what an earlier one left.
     pub async fn open(options: Options) -> Result<Self> {
-        Ok(Self { parts: Arc::new(Parts { options, events: Events::new() }) })
+        let images = Images::open(options.data_root.join("image"), Arc::clone(&options.clock))?;
+        let (clock, entropy) = (Arc::clone(&options.clock), Arc::clone(&options.entropy));
+        let volumes = Volumes::open(options.data_root.join("volumes"), clock, entropy)?;
+        Ok(Self { parts: Arc::new(Parts { options, events: Events::new(), images, volumes }) })
+    }
+
+    /// What containers are made from.
+    pub fn images(&self) -> &Images {
+        &self.parts.images
+    }
+
+    /// Folders that outlive the containers that have them.
+    pub fn volumes(&self) -> &Volumes {
+        &self.parts.volumes
     }
 
     /// Whose networks the containers join.

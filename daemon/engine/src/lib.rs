@@ -9,6 +9,7 @@
 //! | the layers of an image with a container's own above them | [`rootfs`] |
 //! | what a container printed, prints, and is told | [`logs`], [`attach`] |
 //! | what containers are made from: references, configurations, layers; archives | [`image`] |
+//! | folders that outlive the containers that have them | [`volume`] |
 //! | archives into folders, never leaving the folder | [`tree`] |
 //! | files that are there whole or not at all | [`durable`] |
 
@@ -25,5 +26,6 @@ mod readiness;
 pub mod rootfs;
 pub mod runtime;
 pub mod tree;
+pub mod volume;
 
 pub use engine::Engine;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{RwLock, watch};
 
-use trestle_core::{ErrorKind, Result};
+use trestle_core::{Error, ErrorKind, Result};
 use trestle_engine::Engine;
 
 use super::error::Refusal;
@@ -67,8 +67,17 @@ impl App {
             }
             Err(Broken) => {
                 tracing::error!("the daemon has a defect");
-                Err(trestle_core::Error::internal("the daemon has a defect; its log tells more").into())
+                Err(Error::internal("the daemon has a defect; its log tells more").into())
             }
         }
+    }
+
+    /// The same for work that waits for the disk.
+    pub async fn act_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.act(async { tokio::task::spawn_blocking(work).await.map_err(|error| Error::internal(error.to_string()))? })
+            .await
     }
 }

@@ -7,7 +7,8 @@
 //! | how a request is read: bodies, queries, filters | [`body`], [`query`], [`filters`] |
 //! | how it is refused | [`error`] |
 //! | answers that stream, and connections that are taken over | [`stream`] |
-//! | the paths | [`system`], and one file or room a noun; what is not offered: [`absent`] |
+//! | archives that are sent, and work that tells how far it is | [`upload`], [`progress`] |
+//! | the paths | [`system`], [`images`], [`volumes`], and one file or room a noun; what is not offered: [`absent`] |
 //!
 //! A handler knows no more than to ask the engine and the controller.
 
@@ -16,10 +17,15 @@ pub mod app;
 pub mod body;
 pub mod error;
 pub mod filters;
+pub mod images;
+pub mod progress;
 pub mod query;
 pub mod stream;
 pub mod system;
+pub mod timestamp;
+pub mod upload;
 pub mod version;
+pub mod volumes;
 
 use axum::Router;
 use axum::extract::Request;
@@ -34,6 +40,8 @@ use error::Refusal;
 fn router(app: App) -> Router {
     Router::new()
         .merge(system::routes())
+        .merge(images::routes())
+        .merge(volumes::routes())
         .merge(absent::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -4,9 +4,12 @@
 //! as Go reads: null, missing and empty are the same.
 
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::digest::Digest;
 
@@ -168,6 +171,18 @@ pub struct Step {
     /// Whether it left the file system as it was, so that it has no layer.
     #[serde(deserialize_with = "or_default", skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
+}
+
+impl Step {
+    /// When it was done, if it tells.
+    pub fn made(&self) -> Option<SystemTime> {
+        time(&self.created)
+    }
+}
+
+/// Reads RFC 3339.
+pub(super) fn time(text: &str) -> Option<SystemTime> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(SystemTime::from)
 }
 
 fn is_zero(number: &i64) -> bool {

@@ -99,7 +99,7 @@ pub(crate) fn header(kind: EntryType, mode: u32) -> Header {
 pub(crate) fn configuration(layers: &[Vec<u8>]) -> Vec<u8> {
     let diff_ids: Vec<_> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
     let configuration = json!({
-        "architecture": Platform::host().architecture,
+        "architecture": Platform::of_this_machine().architecture,
         "os": "linux",
         "created": "2024-05-01T10:00:00Z",
         "config": {"Cmd": ["/bin/sh"], "Env": ["PATH=/bin"], "Labels": {"kind": "test"}},
@@ -123,7 +123,7 @@ pub(crate) fn docker_archive(names: &[&str], layers: &[Vec<u8>]) -> Vec<u8> {
 /// Loads an archive; what was told.
 pub(crate) fn load(images: &Images, archive: &[u8]) -> trestle_core::Result<Vec<Progress>> {
     let mut told = Vec::new();
-    images.load(&mut Cursor::new(archive), &Platform::host(), &mut |progress| told.push(progress))?;
+    images.load(&mut Cursor::new(archive), &Platform::of_this_machine(), &mut |progress| told.push(progress))?;
     Ok(told)
 }
 

@@ -29,6 +29,9 @@ pub(super) const WHOLE_NAME: &str = "io.containerd.image.name";
 /// The tag of an image, or its name: <https://github.com/opencontainers/image-spec/blob/main/annotations.md>.
 pub(super) const NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The longest manifest, in bytes: what registries take (4 MiB).
+pub(super) const LONGEST: u64 = 4 << 20;
+
 /// Some content, by digest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

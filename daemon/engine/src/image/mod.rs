@@ -7,7 +7,9 @@
 //! | `unpacked` | an image whose layers are on the disk |
 //! | `store`, `index` | which images there are; finding, naming, holding them |
 //! | `layer` | layers, unpacked once for all images that have them |
-//! | `archive` | images as files: load, save, import |
+//! | `archive` | images as files: load, save, import, commit |
+//! | `registry` | images from registries; `arriving`: who fetches what at the moment |
+//! | `removal` | names, images and layers that go |
 //!
 //! On the disk, below the folder that [`Images::open`] is given:
 //!
@@ -18,7 +20,7 @@
 //!                 /recipe.zst  all of its archive but the contents of files, so that it can be written again
 //!                 /attic       what a later entry of the same archive replaced, for the recipe
 //!                 /measures.json
-//! unfinished/                  what is being made or deleted; emptied at start
+//! unfinished/                  what is being made, fetched or deleted; emptied at start
 //! ```
 //!
 //! Layers and configurations are made below `unfinished`, synced, and then given their names; the index names them
@@ -26,11 +28,12 @@
 //! swept at the next start. Removing goes the other way: the index first.
 
 mod archive;
+mod arriving;
 mod change;
 mod configuration;
 mod digest;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod history;
 mod index;
 mod layer;
@@ -38,6 +41,7 @@ mod manifest;
 mod platform;
 mod progress;
 mod reference;
+mod registry;
 mod removal;
 mod store;
 mod unpacked;
@@ -48,6 +52,7 @@ pub use digest::Digest;
 pub use platform::Platform;
 pub use progress::Progress;
 pub use reference::{DEFAULT_REGISTRY, DEFAULT_TAG, Reference};
+pub use registry::{Credentials, Pull, Pulled, Tell};
 pub use removal::{Pruned, Removal, Removed};
 pub use store::{Images, Known};
 pub use unpacked::{Image, ImageId};

@@ -21,7 +21,7 @@ pub struct Platform {
 
 impl Platform {
     /// This machine's.
-    pub fn host() -> Self {
+    pub fn of_this_machine() -> Self {
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             "aarch64" => "arm64",
@@ -69,7 +69,7 @@ impl FromStr for Platform {
             variant: variant.into(),
         };
         match parts[..] {
-            ["linux" | "windows" | "darwin" | "freebsd"] => Ok(whole(&Self::host().architecture, text, "")),
+            ["linux" | "windows" | "darwin" | "freebsd"] => Ok(whole(&Self::of_this_machine().architecture, text, "")),
             [architecture] => Ok(whole(architecture, "linux", "")),
             [os, architecture] => Ok(whole(architecture, os, "")),
             [os, architecture, variant] => Ok(whole(architecture, os, variant)),

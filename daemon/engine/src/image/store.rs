@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use trestle_core::error::{Doing, Error, Result};
 use trestle_core::surroundings::Clock;
 
+use super::arriving::Arriving;
 use super::digest::Digest;
 use super::index::Index;
 use super::layer::{Layers, Pin};
@@ -27,6 +28,7 @@ pub(super) struct Inner {
     folder: PathBuf,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) layers: Layers,
+    pub(super) arriving: Arriving,
     /// One change after another; held while the index is written.
     changing: Mutex<()>,
     state: RwLock<State>,
@@ -91,6 +93,7 @@ impl Images {
             folder: folder.to_owned(),
             clock,
             layers,
+            arriving: Arriving::default(),
             changing: Mutex::default(),
             state,
             holds: Mutex::default(),

@@ -1,11 +1,12 @@
 //! One image, whose layers are on the disk.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde_json::Value;
 use trestle_core::error::{Error, Result};
 
-use super::configuration::Configuration;
+use super::configuration::{Configuration, time};
 use super::digest::Digest;
 use super::layer::Layers;
 
@@ -30,6 +31,11 @@ impl Image {
     /// Bytes of all files of all layers, hidden ones too.
     pub fn size(&self) -> u64 {
         self.sizes.iter().sum()
+    }
+
+    /// When it was made, if it tells.
+    pub fn created(&self) -> Option<SystemTime> {
+        time(&self.configuration.created)
     }
 
     /// Reads the configuration, and finds its layers.

@@ -1,6 +1,6 @@
 //! Images from an archive: `docker save`'s, with `manifest.json`, or an OCI layout, with `index.json`.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use serde::{Deserialize, Deserializer};
 use trestle_core::error::{Doing, Error, Result};
@@ -10,16 +10,13 @@ use crate::image::digest::Digest;
 use crate::image::layer::{Pin, decompressed};
 use crate::image::manifest::{AnyManifest, Descriptor, Manifest, ManifestIndex, NAME, WHOLE_NAME};
 use crate::image::platform::Platform;
-use crate::image::progress::Progress;
+use crate::image::progress::{Progress, Watched};
 use crate::image::reference::Reference;
 use crate::image::store::{Images, New};
 use crate::image::unpacked::parse;
 
 /// How deep indexes lie within indexes at most.
 const DEEPEST: usize = 4;
-
-/// After how many bytes of a layer it is told how far it is.
-const STEP: u64 = 512 << 10;
 
 /// One image of an archive.
 struct Found {
@@ -93,7 +90,7 @@ impl Images {
             return Ok(pin);
         }
         let (file, length) = bundle.open(path)?;
-        let watched = Watched { stream: file, done: 0, told: 0, length, part: diff_id.short(), tell };
+        let watched = Watched::new(file, length, diff_id.short(), "Loading layer", tell);
         self.0.layers.add(&mut decompressed(watched)?, Some(diff_id)).doing(|| format!("loading {path}"))
     }
 }
@@ -169,27 +166,4 @@ fn names(descriptor: &Descriptor) -> Result<Vec<Reference>> {
 
 fn blob(digest: Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
-}
-
-/// A stream that tells how far it is read.
-struct Watched<'a, R> {
-    stream: R,
-    done: u64,
-    told: u64,
-    length: u64,
-    part: String,
-    tell: &'a mut dyn FnMut(Progress),
-}
-
-impl<R: Read> Read for Watched<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.stream.read(buffer)?;
-        self.done += count as u64;
-        if self.done - self.told >= STEP || (count == 0 && self.told < self.done) {
-            self.told = self.done;
-            let bytes = Some((self.done, Some(self.length)));
-            (self.tell)(Progress::State { part: Some(self.part.clone()), state: "Loading layer".into(), bytes });
-        }
-        Ok(count)
-    }
 }

@@ -121,7 +121,7 @@ impl Selection {
 
 /// One for each name, so that each is found.
 fn descriptors(manifest: &[u8], names: &[Reference]) -> Vec<Descriptor> {
-    let bare = Descriptor { platform: Some(Platform::host()), ..Descriptor::of(MANIFESTS[0], manifest) };
+    let bare = Descriptor { platform: Some(Platform::of_this_machine()), ..Descriptor::of(MANIFESTS[0], manifest) };
     let named = |name: &Reference| {
         let tag = name.tag().unwrap_or_default().to_owned();
         let annotations = [(WHOLE_NAME.to_owned(), name.to_string()), (NAME.to_owned(), tag)];

@@ -59,7 +59,7 @@ fn an_oci_layout_is_loaded_for_this_platform_compressed_or_not() {
         "layers": [descriptor(&gzip, "application/vnd.oci.image.layer.v1.tar+gzip")]})
         .to_string();
     let mut mine = descriptor(manifest.as_bytes(), "application/vnd.oci.image.manifest.v1+json");
-    mine["platform"] = json!(Platform::host());
+    mine["platform"] = json!(Platform::of_this_machine());
     let mut foreign = descriptor(b"not in here", "application/vnd.oci.image.manifest.v1+json");
     foreign["platform"] = json!({"architecture": "pdp11", "os": "linux"});
     let inner = json!({"schemaVersion": 2, "manifests": [foreign, mine]}).to_string();
