@@ -23,6 +23,10 @@ pub trait Kernel: Send + Sync {
     /// `NotFound` if nothing is at its path; `Invalid` if what is there is no network namespace.
     async fn cookie(&self, namespace: &Namespace) -> Result<u64>;
 
+    /// Says that a plan with a new namespace is on its way, so that making it can begin before the plan is known. A hint:
+    /// nothing comes of it that outlives this process, and it may be said in vain.
+    fn expect_namespace(&self) {}
+
     /// Gets from one plan to another by their [difference](Plan::difference): what stands in both is not touched.
     ///
     /// Setting up stops at the first error, and some of the difference may be done then; `replace(to, from)` undoes

@@ -25,6 +25,9 @@ impl Inner {
     /// Makes a sandbox with everything that it is to be attached to, or nothing at all.
     pub(super) async fn create_sandbox(self: &Arc<Self>, request: SandboxRequest) -> Result<Sandbox> {
         let spare = self.take_spare(&request);
+        if spare.is_none() && request.netns == NetnsRequest::Make {
+            self.surroundings.kernel.expect_namespace();
+        }
         let id = match &spare {
             Some(spare) => spare.sandbox,
             None => SandboxId::random(self.surroundings.entropy.as_ref()),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | the face: [`LinuxKernel`] | `linux` |
 //! | in which order a plan is made so | `worker/replace` |
-//! | one resource's way into the kernel | `worker/links`, `worker/addressing`, `namespace`, `sysctl`, [`firewall`], `ports` |
+//! | one resource's way into the kernel | `worker/links`, `worker/addressing`, `namespace` (born in `nursery`), `sysctl`, [`firewall`], `ports` |
 //! | the messages themselves | `netlink` |
 //! | where sandboxes ask for names | `names` |
 //! | a plan as the lines that a person would type | [`script`] |
@@ -26,6 +26,7 @@ pub mod mark;
 mod names;
 mod namespace;
 mod netlink;
+mod nursery;
 mod ports;
 mod reaper;
 mod remembered;

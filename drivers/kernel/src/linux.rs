@@ -20,6 +20,7 @@ use crate::mark::Instance;
 use crate::names::NameServers;
 use crate::namespace::Namespaces;
 use crate::netlink::Socket;
+use crate::nursery::Nursery;
 use crate::ports::Ports;
 use crate::reaper::Reaper;
 use crate::remembered::Remembered;
@@ -48,6 +49,7 @@ pub struct Options {
 pub struct LinuxKernel {
     worker: Thread<Worker>,
     reaper: Thread<Reaper>,
+    nursery: Nursery,
     watch: Watch,
     _claim: Claim,
 }
@@ -72,13 +74,14 @@ impl LinuxKernel {
         let expected = Arc::new(Expectations::default());
         let firewall = Firewall::open_with(options.firewall, options.instance)?;
         let watch = Watch::start(options.instance, expected.clone(), firewall::watch(&firewall)?)?;
+        let nursery = Nursery::default();
         let worker = Worker {
             instance: options.instance,
             host: Socket::open()?,
             bridges: BTreeMap::new(),
             firewall,
             connections: ConnectionTracker::open()?,
-            namespaces: Namespaces::new(options.netns_folder),
+            namespaces: Namespaces::new(options.netns_folder, nursery.clone()),
             ports: Ports::open()?,
             names: NameServers::new(names),
             announcer: Announcer::open()?,
@@ -92,6 +95,7 @@ impl LinuxKernel {
         Ok(Self {
             worker: Thread::start("trestle-kernel", worker)?,
             reaper: Thread::start("trestle-reaper", reaper)?,
+            nursery,
             watch,
             _claim: claim,
         })
@@ -107,6 +111,10 @@ impl Kernel for LinuxKernel {
     async fn cookie(&self, namespace: &Namespace) -> Result<u64> {
         let namespace = namespace.clone();
         self.worker.run(move |worker| worker.cookie(&namespace)).await?
+    }
+
+    fn expect_namespace(&self) {
+        self.nursery.begin();
     }
 
     async fn replace(&self, from: &Plan, to: &Plan) -> Result<()> {

@@ -13,21 +13,16 @@ use std::sync::Arc;
 use std::thread;
 
 use rustix::mount::{MountPropagationFlags, UnmountFlags};
-use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use rustix::thread::LinkNameSpaceType;
 use trestle_core::error::ErrorKind;
 use trestle_core::resource::Namespace;
 use trestle_core::{Doing, Error, Result, failpoint};
 
 use crate::netlink::Socket;
+use crate::nursery::{Newborn, Nursery, STACK};
 
 /// How many sockets into sandboxes stay open between changes: an open one costs a file and keeps its namespace alive.
 const KEPT_OPEN: usize = 64;
-
-/// The thread that enters a namespace needs little more than a system call's room.
-const STACK: usize = 128 << 10;
-
-/// The calling thread's own namespace.
-const THIS: &str = "/proc/thread-self/ns/net";
 
 /// `NSFS_MAGIC` (linux/magic.h): what the file of a namespace says its file system is.
 const NSFS: i128 = 0x6e73_6673;
@@ -39,6 +34,7 @@ const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
 pub(crate) struct Namespaces {
     folder: PathBuf,
     folder_ready: bool,
+    nursery: Nursery,
     open: BTreeMap<PathBuf, Entered>,
     clock: u64,
 }
@@ -55,9 +51,9 @@ struct Entered {
 }
 
 impl Namespaces {
-    /// Those that we make live in this folder.
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, folder_ready: false, open: BTreeMap::new(), clock: 0 }
+    /// Those that we make live in this folder, and may be on their way already.
+    pub(crate) fn new(folder: PathBuf, nursery: Nursery) -> Self {
+        Self { folder, folder_ready: false, nursery, open: BTreeMap::new(), clock: 0 }
     }
 
     /// A socket in a sandbox's namespace.
@@ -134,21 +130,12 @@ impl Namespaces {
         self.prepare_folder(path)?;
         OpenOptions::new().create(true).append(true).open(path).map_err(|cause| failed("making the file", cause))?;
         failpoint!("kernel.namespace-file-made");
-        let target = path.to_owned();
-        let made = in_thread(move || -> Result<(File, Socket)> {
-            // SAFETY: only FILES could harm other threads, and it is not asked for.
-            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.map_err(|cause| match cause {
-                rustix::io::Errno::NOSPC => Error::exhausted(
-                    "the limit of network namespaces is reached (see /proc/sys/user/max_net_namespaces)",
-                ),
-                cause => failed("making a network namespace", cause.into()),
-            })?;
-            let file = File::open(THIS).map_err(|cause| failed("opening the namespace", cause))?;
-            rustix::mount::mount_bind(THIS, &target)
-                .map_err(|cause| failed("binding the namespace to its file", cause.into()))?;
-            Ok((file, Socket::open()?))
-        })?;
-        let (file, socket) = made?;
+        let Newborn { file, socket } = match self.nursery.take() {
+            Some(born) => born?,
+            None => in_thread(Newborn::on_this_thread)??,
+        };
+        rustix::mount::mount_bind(format!("/proc/thread-self/fd/{}", file.as_raw_fd()), path)
+            .map_err(|cause| failed("binding the namespace to its file", cause.into()))?;
         failpoint!("kernel.namespace-bound");
         let (identity, cookie) = (identity(&file)?, socket.cookie()?);
         let entered = Entered { identity, cookie, socket, used: self.clock, file: Some(file.into()) };
@@ -172,8 +159,10 @@ impl Namespaces {
     }
 
     /// The end of a piece of work: what is at a path may be another namespace next time. Lets go of sockets into
-    /// namespaces that are not ours, for those would keep them alive, and of the longest unused ones of ours.
+    /// namespaces that are not ours, for those would keep them alive, and of the longest unused ones of ours. The next
+    /// one may be begun.
     pub(crate) fn settle(&mut self) {
+        self.nursery.make_ready();
         self.open.retain(|path, _| path.starts_with(&self.folder));
         self.open.values_mut().for_each(|entered| entered.file = None);
         while self.open.len() > KEPT_OPEN {

@@ -14,8 +14,8 @@ use trestle_core::{Doing, Error, Result};
 use super::Refusal;
 use crate::stamp::netns_cookie;
 
-/// How many requests go in one `sendmsg`: their answers must fit into the receive buffer, for the kernel queues all of
-/// them before we read the first. An answered `RTM_GETLINK` takes up to 8 KiB of it, bookkeeping included.
+/// How many requests go in one `sendmsg`: what they are answered must fit into the receive buffer, for the kernel queues
+/// all of it before we read the first. An answered `RTM_GETLINK` takes up to 8 KiB of it, bookkeeping included.
 const AT_ONCE: usize = 64;
 
 /// The receive buffer, in bytes; the kernel doubles it.
@@ -37,7 +37,7 @@ pub(crate) struct Request {
 pub(crate) type Answer = std::result::Result<Vec<RouteNetlinkMessage>, Refusal>;
 
 impl Request {
-    /// With flags besides `NLM_F_REQUEST` and `NLM_F_ACK`.
+    /// With flags besides `NLM_F_REQUEST`.
     pub(crate) fn new(message: RouteNetlinkMessage, flags: u16) -> Self {
         Self { message, flags }
     }
@@ -76,7 +76,8 @@ impl Socket {
         netns_cookie(&self.inner)
     }
 
-    /// Sends every request, and answers each in order. The kernel goes on after a refusal.
+    /// Sends every request, and answers each in order. The kernel goes on after a refusal, which it tells in any case;
+    /// that it has come to the end it tells by acknowledging the last one (`netlink_rcv_skb`).
     pub(crate) fn batch(&mut self, requests: &[&Request]) -> Result<Vec<Answer>> {
         let mut answers = Vec::with_capacity(requests.len());
         for part in requests.chunks(AT_ONCE) {
@@ -88,21 +89,22 @@ impl Socket {
     fn send_and_read(&mut self, requests: &[&Request], answers: &mut Vec<Answer>) -> Result<()> {
         let first = self.sequence.wrapping_add(1);
         let mut bytes = Vec::with_capacity(requests.len() * 256);
-        for request in requests {
-            self.append(&mut bytes, &request.message, request.flags | NLM_F_ACK);
+        for (number, request) in requests.iter().enumerate() {
+            let acknowledge = if number + 1 == requests.len() { NLM_F_ACK } else { 0 };
+            self.append(&mut bytes, &request.message, request.flags | acknowledge);
         }
         self.send(&bytes)?;
-        let mut open = requests.len();
+        let (last, mut open) = (self.sequence, true);
         let mut slots: Vec<(Vec<RouteNetlinkMessage>, Option<Refusal>)> = Vec::new();
         slots.resize_with(requests.len(), Default::default);
-        while open > 0 {
+        while open {
             self.read(|header, payload| {
                 let Some(slot) = slots.get_mut(header.sequence_number.wrapping_sub(first) as usize) else {
                     return Ok(());
                 };
                 match header.message_type {
                     NLMSG_ERROR => {
-                        open -= 1;
+                        open &= header.sequence_number != last;
                         slot.1 = refusal(header, payload)?;
                     }
                     _ => slot.0.push(parse(header, payload)?),
