@@ -9,5 +9,4 @@ mod controller;
 mod host;
 mod links;
 mod names;
-mod ports;
 mod real;

@@ -1,7 +1,15 @@
-//! Published ports: held, let go, relayed.
+//! Published ports: held, let go, relayed. A test program of its own, whose tests take turns: a process that another test
+//! starts has every socket of ours until its program begins, and a port that was let go is not free before that.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "kernel/host.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod host;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use trestle_core::Plan;
@@ -10,7 +18,13 @@ use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{FirewallNetwork, GatewayMode, Inside, PublishedPort, Resource};
 use trestle_kernel::can_hold;
 
-use crate::host::{in_sandbox, ip, kernel, name, netns, on_a_host, with_sandboxes};
+use host::{in_sandbox, ip, kernel, name, netns, on_a_host, with_sandboxes};
+
+/// Held by the test whose turn it is.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn published(protocol: Protocol, address: Option<&str>, host: (u16, u16), container: u16) -> PublishedPort {
     PublishedPort {
@@ -33,6 +47,7 @@ fn localhost6(port: u16) -> SocketAddr {
 
 #[test]
 fn a_published_port_is_held_in_both_families_until_it_is_let_go() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         for protocol in [Protocol::Tcp, Protocol::Udp] {
@@ -60,6 +75,7 @@ fn can_bind(protocol: Protocol, address: SocketAddr) -> bool {
 
 #[test]
 fn thousands_of_ports_are_held_each_and_all_are_free_again() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         let each = |number| Resource::PublishedPort(published(Protocol::Tcp, None, (number, number), number));
@@ -82,6 +98,7 @@ fn thousands_of_ports_are_held_each_and_all_are_free_again() {
 
 #[test]
 fn one_address_or_one_family_is_held_and_no_more() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         for (held, free) in [("127.0.0.1", "127.0.0.2"), ("0.0.0.0", "::1"), ("::", "127.0.0.1"), ("::1", "127.0.0.1")]
@@ -97,6 +114,7 @@ fn one_address_or_one_family_is_held_and_no_more() {
 
 #[test]
 fn a_taken_port_names_the_program_and_nothing_is_done() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 1).await;
@@ -125,6 +143,7 @@ fn a_taken_port_names_the_program_and_nothing_is_done() {
 
 #[test]
 fn a_port_that_was_taken_while_we_were_away_is_drift_until_it_is_free() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         let plans = [plan(&published(Protocol::Tcp, None, (8080, 8080), 80))];
@@ -142,6 +161,7 @@ fn a_port_that_was_taken_while_we_were_away_is_drift_until_it_is_free() {
 
 #[test]
 fn a_port_changes_hands_between_two_bindings_that_overlap() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         let (one, other) =
@@ -156,6 +176,7 @@ fn a_port_changes_hands_between_two_bindings_that_overlap() {
 
 #[test]
 fn sctp_is_mapped_whether_or_not_it_can_be_held() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         let port = published(Protocol::Sctp, None, (9999, 9999), 9);
@@ -167,6 +188,7 @@ fn sctp_is_mapped_whether_or_not_it_can_be_held() {
 
 #[test]
 fn what_can_be_held_is_what_the_kernel_has_sockets_for() {
+    let _turn = turn();
     use rustix::net::{AddressFamily, SocketType, ipproto, socket};
     assert!(can_hold(Protocol::Tcp) && can_hold(Protocol::Udp));
     let sctp = socket(AddressFamily::INET, SocketType::STREAM, Some(ipproto::SCTP));
@@ -196,6 +218,7 @@ fn ask_tcp(address: SocketAddr, question: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_connection_to_the_host_s_own_ipv6_loopback_is_relayed_with_its_halves() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 1).await;
@@ -213,6 +236,7 @@ fn a_connection_to_the_host_s_own_ipv6_loopback_is_relayed_with_its_halves() {
 
 #[test]
 fn a_connection_that_the_container_refuses_is_reset() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 1).await;
@@ -228,6 +252,7 @@ fn a_connection_that_the_container_refuses_is_reset() {
 
 #[test]
 fn what_is_relayed_ends_when_its_port_is_let_go() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 1).await;
@@ -245,6 +270,7 @@ fn what_is_relayed_ends_when_its_port_is_let_go() {
 
 #[test]
 fn datagrams_are_relayed_one_for_one_and_answered_from_where_they_were_sent_to() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 1).await;
@@ -278,6 +304,7 @@ fn datagrams_are_relayed_one_for_one_and_answered_from_where_they_were_sent_to()
 
 #[test]
 fn ipv6_reaches_a_container_that_has_none() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 1).await;
@@ -333,6 +360,7 @@ fn dropped() -> u64 {
 
 #[test]
 fn an_internal_network_does_not_reach_what_is_relayed_but_the_host_itself() {
+    let _turn = turn();
     on_a_host(async || {
         let kernel = kernel();
         with_sandboxes(&kernel, 2).await;
