@@ -33,5 +33,6 @@ lint: setup
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
-bench: setup
+bench:
+	@tests/setup.sh bench
 	$(CARGO) bench --workspace

@@ -30,6 +30,12 @@ need nft nftables "tests look at the firewall with it"
 need iptables-restore iptables "tests try the firewall's other back end with it"
 need python3 python3 "a plugin that tests talk to is written in it"
 need conntrack conntrack "tests look at the connection tracker with it"
+need ping iputils-ping "tests ask with it whether somebody is there"
+need busybox busybox-static "tests look up names as it does"
+need musl-gcc musl-tools "tests look up names as programs that are built against musl do"
+if [ "${1:-}" = bench ]; then
+    need dnsperf dnsperf "measures how fast names are told"
+fi
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
         say "install what Debian calls:$missing"

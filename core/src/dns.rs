@@ -211,6 +211,26 @@ pub struct DomainServers {
     pub servers: Vec<IpAddr>,
 }
 
+impl FromStr for DomainServers {
+    type Err = Error;
+
+    /// Reads `DOMAIN=SERVER`, with more servers behind commas.
+    fn from_str(text: &str) -> Result<Self> {
+        let Some((domain, servers)) = text.split_once('=') else {
+            return Err(Error::invalid(format!("{text:?}: DOMAIN=SERVER is expected")));
+        };
+        let server = |text: &str| text.parse().map_err(|_| Error::invalid(format!("{text:?} is not an address")));
+        Ok(Self { domain: domain.try_into()?, servers: servers.split(',').map(server).collect::<Result<_>>()? })
+    }
+}
+
+impl fmt::Display for DomainServers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<String> = self.servers.iter().map(IpAddr::to_string).collect();
+        write!(f, "{}={}", self.domain, servers.join(","))
+    }
+}
+
 /// A line of a hosts file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExtraHost {
@@ -285,6 +305,15 @@ mod tests {
         assert_eq!(read("gw:host-gateway").unwrap().address, HostAddress::Gateway);
         for wrong in ["db", "db:", ":10.0.0.9", "db:ten", "d b:10.0.0.9"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_domain_names_its_servers() {
+        let domain: DomainServers = "corp.example=10.0.0.5,fd00::5".parse().unwrap();
+        assert_eq!((domain.servers.len(), domain.to_string().as_str()), (2, "corp.example=10.0.0.5,fd00::5"));
+        for wrong in ["corp.example", "corp.example=", "=10.0.0.5", "corp.example=ten"] {
+            assert!(wrong.parse::<DomainServers>().is_err(), "{wrong}");
         }
     }
 

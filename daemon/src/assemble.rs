@@ -22,15 +22,17 @@ use trestle_ipam::{AddressPool, DefaultIpam, DefaultPools, NullIpam};
 use trestle_kernel::LinuxKernel;
 use trestle_kernel::firewall::Backend;
 use trestle_kernel::mark::Instance;
+use trestle_resolver::limits::Meter;
 use trestle_store::{EmbeddedStore, Stamp};
 
 use crate::config::Settings;
+use crate::names::Names;
 
 /// Opens the store and the kernel, and lets a controller take over what they hold. Call it within a tokio runtime.
 ///
 /// # Errors
 /// `Conflict` names the controller that looks after this network namespace already, or the store.
-pub async fn controller(settings: &Settings, relay: &Handle) -> Result<Controller> {
+pub async fn controller(settings: &Settings, relay: &Handle, names: Arc<Names>) -> Result<Controller> {
     // Each published port takes a file. If only fewer can be published, that is no reason not to start.
     if let Err(error) = trestle_kernel::raise_file_limit() {
         tracing::warn!(%error, "not as many ports as the system allows can be published");
@@ -54,9 +56,9 @@ pub async fn controller(settings: &Settings, relay: &Handle) -> Result<Controlle
     };
     let kernel = {
         let _relaying = relay.enter();
-        LinuxKernel::open(kernel).doing(|| "looking after this network namespace")?
+        LinuxKernel::open_with_names(kernel, Some(names.service())).doing(|| "looking after this network namespace")?
     };
-    assemble(settings, Arc::new(kernel), Arc::new(store), instance).await
+    assemble(settings, Arc::new(kernel), Arc::new(store), instance, names).await
 }
 
 /// Opens the engine whose containers join a controller's networks.
@@ -84,12 +86,18 @@ pub fn can_hold(protocol: Protocol) -> bool {
     trestle_kernel::can_hold(protocol)
 }
 
+/// Gets ready to answer questions for names, on a runtime.
+pub fn names(settings: &Settings, runtime: &Handle, meter: Arc<dyn Meter>) -> Result<Arc<Names>> {
+    Names::start(settings, runtime, Arc::new(SystemEntropy), meter)
+}
+
 /// Puts the rest around a kernel and a store.
 pub async fn assemble(
     settings: &Settings,
     kernel: Arc<dyn Kernel>,
     store: Arc<dyn Store>,
     instance: u32,
+    names: Arc<Names>,
 ) -> Result<Controller> {
     let pools = default_pools(settings, instance)?;
     let mut registry =
@@ -104,7 +112,7 @@ pub async fn assemble(
         entropy: Arc::new(SystemEntropy),
         clock: Arc::new(SystemClock),
         spawn: Arc::new(Tokio(Handle::current())),
-        witness: None,
+        witness: Some(names),
     };
     let config = Config {
         netns_folder: settings.exec_root.join("netns"),

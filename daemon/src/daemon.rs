@@ -23,6 +23,7 @@ use crate::api::app::{About, App};
 use crate::api::model::system::Version;
 use crate::config::{Flags, LogLevel, Settings};
 use crate::metrics::Metrics;
+use crate::names::Names;
 use crate::serve::Limits;
 use crate::{api, assemble, docker, roots, serve, tls};
 
@@ -101,11 +102,13 @@ async fn run(settings: Settings, relay: &Handle) -> Result<()> {
     let listeners = serve::bind(&settings, tls)?;
     let hosts: Vec<String> = listeners.iter().map(ToString::to_string).collect();
     failpoint!("daemon.sockets-bound");
-    let controller = assemble::controller(&settings, relay).await?;
+    let metrics = Arc::new(Metrics::new());
+    let names = assemble::names(&settings, relay, metrics.clone())?;
+    let controller = assemble::controller(&settings, relay, Arc::clone(&names)).await?;
     failpoint!("daemon.controller-opened");
 
     let (stop, stopping) = watch::channel(false);
-    let app = app(&settings, controller.clone(), stopping.clone());
+    let app = app(&settings, controller.clone(), names, metrics, stopping.clone());
     let work = Arc::clone(&app.work);
     let router = router(&settings, app).await?;
     failpoint!("daemon.engine-opened");
@@ -161,7 +164,13 @@ async fn router(settings: &Settings, app: App) -> Result<Router> {
     Ok(docker::beside(ours, docker))
 }
 
-fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bool>) -> App {
+fn app(
+    settings: &Settings,
+    controller: Controller,
+    names: Arc<Names>,
+    metrics: Arc<Metrics>,
+    stopping: watch::Receiver<bool>,
+) -> App {
     let version = Version {
         version: env!("CARGO_PKG_VERSION").into(),
         api: "v1".into(),
@@ -173,13 +182,7 @@ fn app(settings: &Settings, controller: Controller, stopping: watch::Receiver<bo
     };
     let about =
         About { version, mtu: settings.mtu, script: assemble::script(settings.firewall), can_hold: assemble::can_hold };
-    App {
-        controller,
-        about: Arc::new(about),
-        metrics: Arc::new(Metrics::new()),
-        stopping,
-        work: Arc::new(RwLock::new(())),
-    }
+    App { controller, about: Arc::new(about), names, metrics, stopping, work: Arc::new(RwLock::new(())) }
 }
 
 fn start_logging(level: LogLevel) {

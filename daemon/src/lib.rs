@@ -7,6 +7,7 @@
 //! | the Docker Engine API | [`docker`] |
 //! | connections, their listeners and their certificates | [`serve`], [`tls`] |
 //! | what is counted | [`metrics`] |
+//! | who is called what, and who is told of it | [`names`] |
 //! | which parts make the controller and the engine | [`assemble`] |
 //! | its folders, and who may enter them | [`roots`] |
 //! | the life of the daemon | [`daemon`] |
@@ -24,6 +25,7 @@ pub mod docker;
 #[cfg(feature = "failpoints")]
 pub mod failpoint;
 pub mod metrics;
+pub mod names;
 pub mod roots;
 pub mod serve;
 pub mod tls;

@@ -11,6 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use trestle_core::ErrorKind;
+use trestle_resolver::limits::{Counted, Meter};
 
 /// What the daemon is asked to do and that takes effort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +25,7 @@ pub enum Operation {
     Detach,
     Publish,
     Unpublish,
+    Call,
     CreateSandbox,
     DeleteSandbox,
     Plan,
@@ -59,6 +61,32 @@ pub struct Metrics {
     errors: Family<ErrorLabels, Counter>,
     seconds: Family<OperationLabel, Histogram>,
     objects: Family<NounLabel, Gauge>,
+    questions: Family<OutcomeLabel, Counter>,
+    upstream_seconds: Histogram,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+impl Meter for Metrics {
+    fn count(&self, what: Counted) {
+        let outcome = match what {
+            Counted::Local => "local",
+            Counted::Kept => "kept",
+            Counted::Stale => "stale",
+            Counted::Forwarded => "forwarded",
+            Counted::Failed => "failed",
+            Counted::Refused => "refused",
+            Counted::Malformed => "malformed",
+        };
+        self.questions.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    fn upstream(&self, took: Duration) {
+        self.upstream_seconds.observe(took.as_secs_f64());
+    }
 }
 
 /// How many of each noun there are.
@@ -70,6 +98,8 @@ pub struct Objects {
     pub endpoints: usize,
     /// Sandboxes.
     pub sandboxes: usize,
+    /// Names, each counted once a network.
+    pub names: usize,
 }
 
 /// The type of the text that [`Metrics::text`] makes.
@@ -97,13 +127,18 @@ impl Metrics {
             errors: Family::default(),
             seconds,
             objects: Family::default(),
+            questions: Family::default(),
+            upstream_seconds: Histogram::new(BUCKETS),
         };
-        let Self { registry, attaches, detaches, errors, seconds, objects } = &mut metrics;
+        let Self { registry, attaches, detaches, errors, seconds, objects, questions, upstream_seconds } = &mut metrics;
         registry.register("attaches", "Endpoints attached to sandboxes", attaches.clone());
         registry.register("detaches", "Endpoints cut off from sandboxes", detaches.clone());
         registry.register("errors", "Operations that failed, by kind of error", errors.clone());
         registry.register("operation_duration_seconds", "How long operations took", seconds.clone());
         registry.register("objects", "Networks, endpoints and sandboxes that there are", objects.clone());
+        registry.register("name_questions", "Questions for names, by what became of them", questions.clone());
+        let waited = "How long other name servers took to answer";
+        registry.register("name_upstream_seconds", waited, upstream_seconds.clone());
         metrics
     }
 
@@ -126,8 +161,9 @@ impl Metrics {
 
     /// Everything as text for Prometheus.
     pub fn text(&self, objects: Objects) -> Result<String, std::fmt::Error> {
-        let Objects { networks, endpoints, sandboxes } = objects;
-        for (noun, count) in [("network", networks), ("endpoint", endpoints), ("sandbox", sandboxes)] {
+        let Objects { networks, endpoints, sandboxes, names } = objects;
+        let counts = [("network", networks), ("endpoint", endpoints), ("sandbox", sandboxes), ("name", names)];
+        for (noun, count) in counts {
             self.objects.get_or_create(&NounLabel { noun }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let mut told = String::new();
@@ -147,6 +183,7 @@ impl EncodeLabelValue for Operation {
             Self::Detach => "detach",
             Self::Publish => "publish",
             Self::Unpublish => "unpublish",
+            Self::Call => "call",
             Self::CreateSandbox => "create_sandbox",
             Self::DeleteSandbox => "delete_sandbox",
             Self::Plan => "plan",
@@ -181,13 +218,18 @@ mod tests {
         metrics.ended(Operation::Attach, Duration::from_millis(3), None);
         metrics.ended(Operation::Attach, Duration::from_millis(3), Some(ErrorKind::Conflict));
         metrics.ended(Operation::Detach, Duration::from_millis(3), None);
-        let told = metrics.text(Objects { networks: 2, endpoints: 5, sandboxes: 3 }).unwrap();
+        metrics.count(Counted::Refused);
+        metrics.upstream(Duration::from_millis(3));
+        let told = metrics.text(Objects { networks: 2, endpoints: 5, sandboxes: 3, names: 7 }).unwrap();
         for line in [
             "trestle_attaches_total 1",
             "trestle_detaches_total 1",
             "trestle_errors_total{operation=\"attach\",kind=\"conflict\"} 1",
             "trestle_operation_duration_seconds_count{operation=\"attach\"} 2",
             "trestle_objects{noun=\"endpoint\"} 5",
+            "trestle_objects{noun=\"name\"} 7",
+            "trestle_name_questions_total{outcome=\"refused\"} 1",
+            "trestle_name_upstream_seconds_count 1",
         ] {
             assert!(told.lines().any(|it| it == line), "{line} in\n{told}");
         }

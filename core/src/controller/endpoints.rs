@@ -9,6 +9,7 @@ use super::Inner;
 use super::claims::{Claim, Held};
 use super::request::EndpointRequest;
 use super::state::Release;
+use crate::dns::EndpointNames;
 use crate::driver::Driver;
 use crate::endpoint::{Endpoint, EndpointState, Lease, Lifetime};
 use crate::error::{Doing, Error, ErrorKind, Result};
@@ -86,6 +87,14 @@ impl Inner {
                 endpoint.name
             ))),
         }
+    }
+
+    /// Calls an endpoint, and those that it links to, by these names from now on. The kernel has no part in it.
+    pub(super) async fn call(self: &Arc<Self>, id: EndpointId, names: EndpointNames) -> Result<Endpoint> {
+        let _endpoint = self.take(Claim::Endpoint(id)).await;
+        let endpoint = Endpoint { names, ..Endpoint::clone(&*self.known_endpoint(id)?) };
+        self.commit(vec![Change::Put(Record::Endpoint(Box::new(endpoint.clone())))]).await?;
+        Ok(endpoint)
     }
 
     /// Promises name, addresses and MAC. Nothing is stored yet; [`Inner::give_up`] takes it back.

@@ -39,6 +39,7 @@ use std::task::Poll;
 
 use tokio::sync::broadcast;
 
+use crate::dns::EndpointNames;
 use crate::driver::OptionDoc;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -220,6 +221,14 @@ impl Controller {
         let id = self.inner.state().find_endpoint(reference)?.id;
         let inner = Arc::clone(&self.inner);
         self.inner.finish(async move { inner.delete_endpoint(id, force).await }).await
+    }
+
+    /// Calls an endpoint, and those that it links to, by these names from now on, in place of those of before. Its
+    /// traffic goes on.
+    pub async fn call(&self, endpoint: &str, names: EndpointNames) -> Result<Endpoint> {
+        let id = self.inner.state().find_endpoint(endpoint)?.id;
+        let inner = Arc::clone(&self.inner);
+        self.inner.finish(async move { inner.call(id, names).await }).await
     }
 
     /// Attaches a reserved endpoint to a sandbox, or changes nothing at all.

@@ -15,6 +15,7 @@ use super::error::Refusal;
 use super::model;
 use super::unending::{Broken, Unending};
 use crate::metrics::{Metrics, Operation};
+use crate::names::Names;
 
 /// What a handler has at hand. Cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct App {
     pub controller: Controller,
     /// What the daemon tells about itself, and what its networks are like when they don't say.
     pub about: Arc<About>,
+    /// Who is called what.
+    pub names: Arc<Names>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Turns true when the daemon stops: streams end then.

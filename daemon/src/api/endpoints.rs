@@ -12,7 +12,7 @@ use super::app::App;
 use super::error::{Refusal, UNSUPPORTED};
 use super::extract::{Body, Name, Query};
 use super::model::Message;
-use super::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published};
+use super::model::endpoint::{Calls, Endpoint, JoinSandbox, NewEndpoint, PortList, Published};
 use crate::metrics::Operation;
 
 /// Every path of this file.
@@ -24,6 +24,7 @@ pub fn routes() -> OpenApiRouter<App> {
         .routes(routes!(unpublish))
         .routes(routes!(join))
         .routes(routes!(leave))
+        .routes(routes!(call))
 }
 
 /// How an endpoint is deleted.
@@ -132,7 +133,16 @@ async fn join(
 ) -> Result<Json<Endpoint>, Refusal> {
     let sandbox = body.read()?;
     let controller = app.controller.clone();
-    let endpoint = app.act(Operation::Attach, async move { controller.join(&name, &sandbox).await }).await?;
+    let endpoint = app
+        .act(Operation::Attach, {
+            let names = std::sync::Arc::clone(&app.names);
+            async move {
+                let joined = controller.join(&name, &sandbox).await;
+                names.settled().await;
+                joined
+            }
+        })
+        .await?;
     Ok(Json(app.endpoint(&endpoint)))
 }
 
@@ -146,4 +156,21 @@ async fn leave(State(app): State<App>, Name(name): Name) -> Result<StatusCode, R
     let controller = app.controller.clone();
     app.act(Operation::Detach, async move { controller.leave(&name).await }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Calls an endpoint, and those that it links to, by other names from now on. Its traffic goes on.
+#[utoipa::path(
+    post, path = "/endpoints/{endpoint}/names", tag = "endpoints", request_body = Calls,
+    params(("endpoint" = String, Path, description = "id, name, network/name (the slash as %2F), or beginning of an id")),
+    responses((status = 200, body = Endpoint), (status = "default", body = Message)),
+)]
+async fn call(State(app): State<App>, Name(name): Name, Body(body): Body<Calls>) -> Result<Json<Endpoint>, Refusal> {
+    let called = body.read()?;
+    let (controller, names) = (app.controller.clone(), std::sync::Arc::clone(&app.names));
+    let work = async move {
+        let endpoint = controller.call(&name, called).await;
+        names.settled().await;
+        endpoint
+    };
+    Ok(Json(app.endpoint(&app.act(Operation::Call, work).await?)))
 }

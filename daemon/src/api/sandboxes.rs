@@ -42,7 +42,12 @@ async fn list(State(app): State<App>) -> Json<Vec<Sandbox>> {
 async fn create(State(app): State<App>, Body(body): Body<NewSandbox>) -> Result<(StatusCode, Json<Sandbox>), Refusal> {
     let request = body.read()?;
     let controller = app.controller.clone();
-    let work = async move { controller.create_sandbox(request).await };
+    let names = Arc::clone(&app.names);
+    let work = async move {
+        let created = controller.create_sandbox(request).await;
+        names.settled().await;
+        created
+    };
     let sandbox = app.act(Operation::CreateSandbox, work).await?;
     Ok((StatusCode::CREATED, Json(with_endpoints(&app, &sandbox))))
 }
@@ -91,7 +96,15 @@ async fn connect(
         let plan = app.act(Operation::Plan, work).await?;
         return Ok(Json(app.plan(&plan)?).into_response());
     }
-    let endpoint = app.act(Operation::Attach, async move { controller.connect(&name, request).await }).await?;
+    let endpoint = {
+        let names = Arc::clone(&app.names);
+        let work = async move {
+            let connected = controller.connect(&name, request).await;
+            names.settled().await;
+            connected
+        };
+        app.act(Operation::Attach, work).await?
+    };
     Ok((StatusCode::CREATED, Json(app.endpoint(&endpoint))).into_response())
 }
 
@@ -114,7 +127,11 @@ async fn disconnect(
 
 fn with_endpoints(app: &App, sandbox: &trestle_core::sandbox::Sandbox) -> Sandbox {
     let endpoints = app.controller.endpoints_in(sandbox.id);
-    Sandbox::new(sandbox, endpoints.iter().map(|endpoint| app.endpoint(endpoint)).collect())
+    Sandbox::new(
+        sandbox,
+        endpoints.iter().map(|endpoint| app.endpoint(endpoint)).collect(),
+        app.names.files(sandbox.id),
+    )
 }
 
 /// Sandboxes with their endpoints, which are asked for once.
@@ -125,5 +142,8 @@ fn shown(app: &App, sandboxes: &[Arc<trestle_core::sandbox::Sandbox>]) -> Vec<Sa
             inside.entry(sandbox).or_default().push(app.endpoint(&endpoint));
         }
     }
-    sandboxes.iter().map(|it| Sandbox::new(it, inside.remove(&it.id).unwrap_or_default())).collect()
+    sandboxes
+        .iter()
+        .map(|it| Sandbox::new(it, inside.remove(&it.id).unwrap_or_default(), app.names.files(it.id)))
+        .collect()
 }

@@ -72,6 +72,7 @@ async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
         networks: app.controller.networks().len(),
         endpoints: app.controller.endpoints().len(),
         sandboxes: app.controller.sandboxes().len(),
+        names: app.names.count(),
     };
     let told = app.metrics.text(objects).map_err(|error| Error::internal(format!("writing metrics: {error}")))?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], told).into_response())

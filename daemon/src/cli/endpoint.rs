@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use clap::{Args, Subcommand};
 
+use trestle_core::dns::{DnsName, Link};
 use trestle_core::mac::MacAddress;
 use trestle_core::name::{EndpointName, IfName};
 
@@ -13,7 +14,7 @@ use super::filter::Facet;
 use super::network::map;
 use super::output::{self, Format, Inspection, Listing, or_dash};
 use super::read;
-use crate::api::model::endpoint::{Endpoint, JoinSandbox, NewEndpoint, PortList, Published, PublishedPort};
+use crate::api::model::endpoint::{Calls, Endpoint, JoinSandbox, NewEndpoint, PortList, Published, PublishedPort};
 
 // Not doc comments: these brackets are no links.
 const PUBLISHED: &str = "Ports: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]";
@@ -61,6 +62,17 @@ pub enum Command {
         endpoint: String,
         #[arg(required = true, value_parser = read::exposed, help = EXPOSED)]
         ports: Vec<String>,
+    },
+    /// Call an endpoint, and those that it links to, by these names and no others; its traffic goes on
+    Call {
+        /// The endpoint
+        endpoint: String,
+        /// Another name that everybody on the network knows it by. May be repeated
+        #[arg(long, value_name = "NAME")]
+        alias: Vec<DnsName>,
+        /// Another name by which only its sandbox knows somebody on the network. May be repeated
+        #[arg(long, value_name = "NAME[:ALIAS]")]
+        link: Vec<Link>,
     },
     /// Attach a reserved endpoint to a sandbox
     Join {
@@ -117,6 +129,12 @@ pub struct Wishes {
     /// The name of its link in the sandbox [default: the next free eth]
     #[arg(long, value_name = "NAME", value_parser = |text: &str| IfName::try_from(text))]
     interface: Option<IfName>,
+    /// Another name that everybody on the network knows it by. May be repeated
+    #[arg(long, value_name = "NAME")]
+    alias: Vec<DnsName>,
+    /// Another name by which only its sandbox knows somebody on the network. May be repeated
+    #[arg(long, value_name = "NAME[:ALIAS]")]
+    link: Vec<Link>,
 }
 
 impl Wishes {
@@ -134,6 +152,8 @@ impl Wishes {
             priority: self.gw_priority,
             primary: self.primary,
             interface: self.interface.map(String::from),
+            aliases: self.alias.into_iter().map(String::from).collect(),
+            links: self.link.iter().map(Link::to_string).collect(),
         })
     }
 }
@@ -153,6 +173,12 @@ impl Command {
             Self::Inspect(inspection) => inspection.show(async |name| client.get::<Endpoint>(&path(name)).await).await,
             Self::Publish { endpoint, ports } => change_ports(client, &endpoint, "publish", ports).await,
             Self::Unpublish { endpoint, ports } => change_ports(client, &endpoint, "unpublish", ports).await,
+            Self::Call { endpoint, alias, link } => {
+                let aliases = alias.into_iter().map(String::from).collect();
+                let body = Calls { aliases, links: link.iter().map(Link::to_string).collect() };
+                let endpoint: Endpoint = client.post(&format!("{}/names", path(&endpoint)), &body).await?;
+                output::line(described(&endpoint))
+            }
             Self::Join { endpoint, sandbox } => {
                 let body = JoinSandbox { sandbox };
                 let endpoint: Endpoint = client.post(&format!("{}/join", path(&endpoint)), &body).await?;

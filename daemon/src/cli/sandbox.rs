@@ -1,12 +1,14 @@
 //! `trestle sandbox`.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process;
 
 use clap::{Args, Subcommand};
 
+use trestle_core::dns::{DnsName, DnsOption, DomainServers, ExtraHost, Link};
 use trestle_core::name::SandboxName;
 
 use super::client::{Client, part};
@@ -15,6 +17,7 @@ use super::filter::Facet;
 use super::output::{self, Format, Inspection, Listing, or_dash};
 use super::read;
 use crate::api::model::endpoint::NewEndpoint;
+use crate::api::model::naming::{Files, NamingWishes};
 use crate::api::model::sandbox::{NewSandbox, Sandbox};
 
 const PUBLISH: &str = "Publish ports on the first of the networks: [ADDRESS:][HOST[-HOST]:]CONTAINER[-CONTAINER][/PROTOCOL]. May be repeated";
@@ -52,7 +55,8 @@ pub enum Command {
     },
     /// Run a command in a sandbox's network namespace, and end with its exit code
     ///
-    /// The command has the files of the host, but for /sys, which shows the links of the sandbox.
+    /// The command has the files of the host, but for /sys, which shows the links of the sandbox, and for hosts, hostname
+    /// and resolv.conf in /etc, which are the sandbox's own.
     #[command(after_help = EXEC_EXAMPLES)]
     Exec {
         /// The sandbox
@@ -83,9 +87,65 @@ pub struct Create {
     network: Vec<String>,
     #[arg(short, long, value_name = "PORTS", requires = "network", value_parser = read::published, help = PUBLISH)]
     publish: Vec<String>,
+    /// Another name that everybody on the first of the networks knows it by. May be repeated
+    #[arg(long, value_name = "NAME", requires = "network")]
+    alias: Vec<DnsName>,
+    /// Another name by which it knows somebody on the first of the networks. May be repeated
+    #[arg(long, value_name = "NAME[:ALIAS]", requires = "network")]
+    link: Vec<Link>,
+    #[command(flatten)]
+    naming: Naming,
     /// In which form
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// What it is told about names.
+#[derive(Debug, Args)]
+struct Naming {
+    /// Its host name [default: the beginning of its id]
+    #[arg(long, value_name = "NAME")]
+    hostname: Option<DnsName>,
+    /// The domain that its host name is in
+    #[arg(long, value_name = "DOMAIN")]
+    domainname: Option<DnsName>,
+    /// Ask this server for names that no container has. May be repeated [default: the daemon's]
+    #[arg(long, value_name = "ADDRESS")]
+    dns: Vec<IpAddr>,
+    /// Ask other servers for names in a domain, as in corp.example=10.0.0.5. May be repeated
+    #[arg(long, value_name = "DOMAIN=ADDRESS")]
+    dns_domain: Vec<DomainServers>,
+    /// Look for short names in this domain; "." is none. May be repeated [default: the daemon's]
+    #[arg(long, value_name = "DOMAIN")]
+    dns_search: Vec<String>,
+    /// An option of resolv.conf, as in ndots:1. May be repeated [default: the daemon's]
+    #[arg(long, value_name = "OPTION")]
+    dns_opt: Vec<DnsOption>,
+    /// One more line of its hosts file; host-gateway is the address of the host. May be repeated
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    add_host: Vec<ExtraHost>,
+    /// Tell it nothing about names: it gets no name server, and no files
+    #[arg(
+        long,
+        conflicts_with_all = ["hostname", "domainname", "dns", "dns_domain", "dns_search", "dns_opt", "add_host"]
+    )]
+    no_names: bool,
+}
+
+impl Naming {
+    /// The part of the request; `None` if nothing is wished.
+    fn body(self) -> Option<NamingWishes> {
+        let wishes = NamingWishes {
+            hostname: self.hostname.map(String::from),
+            domainname: self.domainname.map(String::from),
+            servers: self.dns.iter().map(IpAddr::to_string).collect(),
+            domains: self.dns_domain.iter().map(DomainServers::to_string).collect(),
+            search: self.dns_search,
+            options: self.dns_opt.into_iter().map(String::from).collect(),
+            hosts: self.add_host.iter().map(ExtraHost::to_string).collect(),
+        };
+        (wishes != NamingWishes::default()).then_some(wishes)
+    }
 }
 
 impl Create {
@@ -99,12 +159,16 @@ impl Create {
             self.network.into_iter().map(|network| NewEndpoint { network, ..NewEndpoint::default() }).collect();
         if let Some(first) = endpoints.first_mut() {
             first.ports = self.publish;
+            first.aliases = self.alias.into_iter().map(String::from).collect();
+            first.links = self.link.iter().map(Link::to_string).collect();
         }
         Ok(NewSandbox {
             name: self.name.map(String::from),
             path: self.netns.map(absolute).transpose()?,
             pid: self.pid,
             host: self.host_namespace,
+            without_names: self.naming.no_names,
+            naming: self.naming.body(),
             endpoints,
         })
     }
@@ -153,8 +217,9 @@ async fn exec(client: &Client, sandbox: &str, command: &[String]) -> Outcome {
             };
             untried(format!("entering the namespace of {} ({namespace}): {error}{way_out}", found.name))
         })?;
-        if let Err(error) = trestle_kernel::renew_sys() {
-            eprintln!("trestle: /sys shows the host's links, not those of {}: mounting it: {error}", found.name);
+        match trestle_kernel::renew_sys() {
+            Ok(()) => found.files.iter().for_each(|files| show_files(&found.name, files)),
+            Err(error) => eprintln!("trestle: /sys and names are the host's, not those of {}: {error}", found.name),
         }
     }
     let [program, arguments @ ..] = command else {
@@ -167,6 +232,17 @@ async fn exec(client: &Client, sandbox: &str, command: &[String]) -> Outcome {
         _ => Code::ExecRefused,
     };
     Err(Failure::new(code, format!("running {program}: {error}")))
+}
+
+/// Lets the command see the sandbox's own files, as far as the host has such files.
+fn show_files(sandbox: &str, files: &Files) {
+    let places =
+        [(&files.hosts, "/etc/hosts"), (&files.hostname, "/etc/hostname"), (&files.resolv_conf, "/etc/resolv.conf")];
+    for (file, place) in places {
+        if let Err(error) = trestle_kernel::show(Path::new(file), Path::new(place)) {
+            eprintln!("trestle: {place} is the host's, not that of {sandbox}: {error}");
+        }
+    }
 }
 
 async fn list(client: &Client, listing: Listing) -> Outcome {

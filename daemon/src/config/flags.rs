@@ -60,6 +60,9 @@ pub struct Flags {
     pub engine: Option<bool>,
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub names: NameFlags,
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub tls: TlsFlags,
     /// Allow a tcp:// host without TLS, on a loopback address. Whoever reaches it controls the host's networks
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
@@ -71,6 +74,27 @@ pub struct Flags {
     #[cfg(feature = "failpoints")]
     #[arg(long, hide = true)]
     pub list_failpoints: bool,
+}
+
+/// Names, for sandboxes that don't say. In the file: "dns", "dns-search", "dns-opts", "dns-domains", "dns-limits".
+#[derive(Clone, Debug, Default, Args)]
+pub struct NameFlags {
+    /// Ask this server for names that no container has. May be repeated [default: the servers of /etc/resolv.conf]
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<String>,
+    /// Look for short names in this domain; "." is none. May be repeated [default: those of /etc/resolv.conf]
+    #[arg(long, value_name = "DOMAIN")]
+    pub dns_search: Vec<String>,
+    /// An option of resolv.conf, as in ndots:1. May be repeated [default: those of /etc/resolv.conf]
+    #[arg(long, value_name = "OPTION")]
+    pub dns_opt: Vec<String>,
+    /// Ask other servers for names in a domain, as in corp.example=10.0.0.5. May be repeated
+    #[arg(long, value_name = "DOMAIN=ADDRESS")]
+    pub dns_domain: Vec<String>,
+    /// How many questions may wait for other servers (forwards, forwards-of-one sandbox), how many connections a sandbox
+    /// may have (connections-of-one), and how many answers are kept (kept), as in forwards=4096. May be repeated
+    #[arg(long, value_name = "KEY=NUMBER")]
+    pub dns_limit: Vec<String>,
 }
 
 /// TLS in both directions: who may speak to the daemon over TCP is told by certificates.

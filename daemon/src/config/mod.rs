@@ -3,6 +3,7 @@
 mod file;
 mod flags;
 mod host;
+mod names;
 mod pool;
 
 use std::fmt::Display;
@@ -15,6 +16,7 @@ use trestle_kernel::firewall::Backend;
 pub use file::DEFAULT_FILE;
 pub use flags::{Flags, IDLE, IdleFlags, TlsFlags};
 pub use host::Host;
+pub use names::NameSettings;
 pub use pool::DefaultPool;
 
 use file::File;
@@ -42,6 +44,8 @@ pub struct Settings {
     pub spares: Spares,
     /// What programs the packet filter.
     pub firewall: Backend,
+    /// What is told about names.
+    pub names: NameSettings,
     /// Whether containers are run, too.
     pub engine: bool,
     /// Certificates and key for TCP.
@@ -106,6 +110,14 @@ impl Settings {
         let tlscert = faults.once("tlscert", flags.tls.tlscert, file.tlscert);
         let tlskey = faults.once("tlskey", flags.tls.tlskey, file.tlskey);
         let hosts = faults.once_list("hosts", flags.hosts, hosts);
+        let names = names::Written {
+            servers: faults.once_list("dns", flags.names.dns, file.dns),
+            search: faults.once_list("dns-search", flags.names.dns_search, file.dns_search),
+            options: faults.once_list("dns-opts", flags.names.dns_opt, file.dns_opts),
+            domains: faults.once_list("dns-domains", flags.names.dns_domain, file.dns_domains),
+            limits: faults.once_list("dns-limits", flags.names.dns_limit, file.dns_limits),
+        };
+        let names = NameSettings::read(names, &mut faults);
         let default_pools = faults.once_list("default-address-pools", flags.default_address_pools, pools);
 
         let data_root = faults.folder("data-root", data_root.unwrap_or("/var/lib/trestle".into()));
@@ -148,6 +160,7 @@ impl Settings {
             mtu,
             spares,
             firewall,
+            names,
             engine,
             tls,
             idle,
@@ -190,7 +203,7 @@ impl Faults {
         self.once(setting, flag, file).unwrap_or_default()
     }
 
-    fn each<T, U>(&mut self, setting: &str, values: Vec<T>, read: impl Fn(T) -> Result<U, String>) -> Vec<U> {
+    fn each<T, U>(&mut self, setting: &str, values: Vec<T>, mut read: impl FnMut(T) -> Result<U, String>) -> Vec<U> {
         let mut good = Vec::new();
         for (index, value) in values.into_iter().enumerate() {
             match read(value) {

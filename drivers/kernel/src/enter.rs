@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// Moves the calling thread into the network namespace that a file is bound to. Call it from a process's only thread:
@@ -17,6 +17,15 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space,
 pub fn enter(namespace: &Path) -> io::Result<()> {
     let file = File::open(namespace)?;
     move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).map_err(io::Error::from)
+}
+
+/// Shows a file at the place of another one, which stays as it is beneath. Only for a thread that has a mount namespace
+/// of its own, such as [`renew_sys`] gives it: others would see it too.
+///
+/// # Errors
+/// The system's.
+pub fn show(file: &Path, at: &Path) -> io::Result<()> {
+    mount_bind(file, at).map_err(io::Error::from)
 }
 
 /// Gives the calling thread a mount namespace of its own, in which `/sys` shows the network namespace that it is in,

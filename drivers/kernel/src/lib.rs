@@ -38,7 +38,7 @@ mod thread;
 mod watch;
 mod worker;
 
-pub use enter::{enter, renew_sys};
+pub use enter::{enter, renew_sys, show};
 pub use linux::{LinuxKernel, Options};
 pub use ports::{can_hold, raise_file_limit};
 pub use stamp::{Stamp, stamp};

@@ -9,6 +9,7 @@
 //! | `port_with_50000_over_none` | [`elements`] |
 //! | `memory_per_port_kib`, `rss_500_endpoints_mib` | [`memory`] |
 //! | `connect_500_ports_over_1` | [`connect`] |
+//! | `dns`, `dns_p99`, `dns_10000_names_over_10` | [`dns`] |
 //! | the least | [`floor`], its messages in [`netlink`] |
 //! | Trestle within this process | [`library`] |
 //! | who takes turns, and how | [`contest`] |
@@ -22,6 +23,7 @@ mod attach;
 mod connect;
 mod contest;
 mod detach;
+mod dns;
 mod elements;
 mod floor;
 mod library;
@@ -45,7 +47,7 @@ pub(crate) const NETWORK: &str = "front";
 type Subject = fn(Option<usize>) -> Vec<Figure>;
 
 /// Everything that can be measured, by name.
-const SUBJECTS: [(&str, Subject); 7] = [
+const SUBJECTS: [(&str, Subject); 8] = [
     ("attach", attach::measure),
     ("detach", detach::measure),
     ("row", row::measure),
@@ -53,6 +55,7 @@ const SUBJECTS: [(&str, Subject); 7] = [
     ("elements", elements::measure),
     ("memory", memory::measure),
     ("connect", connect::measure),
+    ("dns", dns::measure),
 ];
 
 fn main() -> ExitCode {

@@ -27,15 +27,16 @@ pub(super) fn own(
         None if !defaults.servers.is_empty() => defaults.servers.clone(),
         None => host.servers.clone(),
     };
-    let mut options: Vec<String> = match naming.options.is_empty() {
+    let chosen = if naming.options.is_empty() { &defaults.options } else { &naming.options };
+    let mut options: Vec<String> = match chosen.is_empty() {
         true => host.options.clone(),
-        false => naming.options.iter().map(|option| option.as_str().to_owned()).collect(),
+        false => chosen.iter().map(|option| option.as_str().to_owned()).collect(),
     };
     // Names here have no dots, and are asked for as they are first.
     if served.is_some() && !options.iter().any(|option| option.starts_with("ndots:")) {
         options.push("ndots:0".into());
     }
-    let search: Vec<String> = match &naming.search {
+    let search: Vec<String> = match naming.search.as_ref().or(defaults.search.as_ref()) {
         Some(search) => search.iter().map(ToString::to_string).collect(),
         None => host.search.clone(),
     };

@@ -17,7 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use trestle_core::dns::{DnsName, DomainServers, Naming};
+use trestle_core::dns::{DnsName, DnsOption, DomainServers, Naming};
 use trestle_core::entropy::Entropy;
 
 use self::cache::{Cache, Kept};
@@ -44,6 +44,10 @@ pub struct Defaults {
     pub servers: Vec<IpAddr>,
     /// Who is asked for names in certain domains.
     pub domains: Vec<DomainServers>,
+    /// Domains that short names are looked for in; `None` is the host's.
+    pub search: Option<Vec<DnsName>>,
+    /// Options of resolv.conf; none is the host's.
+    pub options: Vec<DnsOption>,
 }
 
 /// How a question came, and how it is asked on.

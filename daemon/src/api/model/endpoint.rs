@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use trestle_core::controller::request::EndpointRequest;
-use trestle_core::dns::EndpointNames;
+use trestle_core::dns::{EndpointNames, Link};
 use trestle_core::endpoint::{self, EndpointState, Lease, Lifetime};
 use trestle_core::network::Network;
 use trestle_core::port::{ExposedPort, PortBinding, PortRange, PortRequest, Protocol};
@@ -15,6 +15,7 @@ use trestle_core::resource::Resource;
 use trestle_core::sandbox::Sandbox;
 use trestle_core::{Doing, Error, Plan, Result};
 
+use super::naming::{each, names};
 use super::{Named, json, read, read_with, shown};
 
 /// An endpoint to create, or to create and attach.
@@ -53,6 +54,12 @@ pub struct NewEndpoint {
     /// The name for its link in the sandbox; the next free `eth` if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
+    /// What everybody on the network calls it, beside its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// What its sandbox calls others on the network: `NAME:ALIAS`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
 }
 
 impl NewEndpoint {
@@ -73,8 +80,34 @@ impl NewEndpoint {
             priority: self.priority,
             primary: self.primary,
             interface: read_with("interface", self.interface, |text| text.try_into())?,
-            names: EndpointNames::default(),
+            names: endpoint_names(&self.aliases, &self.links)?,
         })
+    }
+}
+
+fn endpoint_names(aliases: &[String], links: &[String]) -> Result<EndpointNames> {
+    Ok(EndpointNames { aliases: names("aliases", aliases)?, links: each("links", links, str::parse::<Link>)? })
+}
+
+/// What an endpoint is called from now on, in place of before.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    /// What everybody on the network calls it, beside its name.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// What its sandbox calls others on the network: `NAME:ALIAS`.
+    #[serde(default)]
+    pub links: Vec<String>,
+}
+
+impl Calls {
+    /// The names.
+    ///
+    /// # Errors
+    /// `Invalid`, with the field's name.
+    pub fn read(self) -> Result<EndpointNames> {
+        endpoint_names(&self.aliases, &self.links)
     }
 }
 
@@ -243,6 +276,10 @@ pub struct Endpoint {
     pub priority: i64,
     /// Whether its network is the container's main one.
     pub primary: bool,
+    /// What everybody on the network calls it, beside its name.
+    pub aliases: Vec<String>,
+    /// What its sandbox calls others on the network.
+    pub links: Vec<String>,
     /// What of a detached one is not done yet.
     pub owed: Vec<String>,
 }
@@ -293,6 +330,8 @@ impl Endpoint {
             options: endpoint.options.clone(),
             priority: endpoint.priority,
             primary: endpoint.primary,
+            aliases: endpoint.names.aliases.iter().map(ToString::to_string).collect(),
+            links: endpoint.names.links.iter().map(ToString::to_string).collect(),
             owed: owed.iter().map(owed_name).map(str::to_owned).collect(),
         }
     }

@@ -7,6 +7,7 @@
 pub mod endpoint;
 pub mod event;
 mod json;
+pub mod naming;
 pub mod network;
 pub mod plan;
 pub mod sandbox;

@@ -10,6 +10,7 @@ use trestle_core::sandbox::{self, SandboxNetns, SandboxState};
 use trestle_core::{Doing, Error, Result};
 
 use super::endpoint::{Endpoint, NewEndpoint, reference};
+use super::naming::{Files, NamingWishes};
 use super::{json, read_with, shown};
 
 /// A sandbox to create. At most one of `path`, `pid` and `host` is given; with none, a namespace is made.
@@ -28,6 +29,12 @@ pub struct NewSandbox {
     /// Whether the host's own namespace is used.
     #[serde(default)]
     pub host: bool,
+    /// What it is told about names. Names of the networks that it is on are found in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub naming: Option<NamingWishes>,
+    /// Whether it is told nothing: it has neither a name server nor files that tell of names.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_names: bool,
     /// What it is attached to from the start, in this order: all of it, or the sandbox is not made.
     #[serde(default, deserialize_with = "json::objects", skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<NewEndpoint>,
@@ -51,7 +58,12 @@ impl NewSandbox {
         let name = read_with("name", self.name, |text| text.try_into())?;
         let endpoints = self.endpoints.into_iter().enumerate();
         let endpoints = endpoints.map(|(place, endpoint)| endpoint.read().doing(|| format!("endpoints[{place}]")));
-        Ok(SandboxRequest { name, netns, naming: None, endpoints: endpoints.collect::<Result<_>>()? })
+        let naming = match (self.without_names, self.naming) {
+            (true, Some(_)) => return Err(Error::invalid("naming: it excludes without_names")),
+            (true, None) => None,
+            (false, wishes) => Some(wishes.unwrap_or_default().read().doing(|| "naming")?),
+        };
+        Ok(SandboxRequest { name, netns, naming, endpoints: endpoints.collect::<Result<_>>()? })
     }
 }
 
@@ -99,13 +111,17 @@ pub struct Sandbox {
     pub namespace: Option<String>,
     /// Whose namespace it is: `made` by us, `given` to us, or the `host`'s.
     pub origin: String,
+    /// What it is told about names; `null` if nothing.
+    pub naming: Option<NamingWishes>,
+    /// The files that tell it who it is; `null` if it is told nothing.
+    pub files: Option<Files>,
     /// The endpoints in it, and those on their way.
     pub endpoints: Vec<Endpoint>,
 }
 
 impl Sandbox {
-    /// As the controller knows it, with its endpoints.
-    pub fn new(sandbox: &sandbox::Sandbox, endpoints: Vec<Endpoint>) -> Self {
+    /// As the controller knows it, with its endpoints, and where its files would be.
+    pub fn new(sandbox: &sandbox::Sandbox, endpoints: Vec<Endpoint>, files: trestle_resolver::files::Files) -> Self {
         let state = match sandbox.state {
             SandboxState::Creating { .. } => "creating",
             SandboxState::Ready { .. } => "ready",
@@ -124,6 +140,8 @@ impl Sandbox {
             state: state.into(),
             namespace,
             origin: origin.into(),
+            naming: sandbox.naming.as_deref().map(NamingWishes::of),
+            files: sandbox.naming.is_some().then(|| files.into()),
             endpoints,
         }
     }
