@@ -133,9 +133,9 @@ struct Naming {
 }
 
 impl Naming {
-    /// The part of the request; `None` if nothing is wished.
-    fn body(self) -> Option<NamingWishes> {
-        let wishes = NamingWishes {
+    /// The part of the request.
+    fn body(self) -> NamingWishes {
+        NamingWishes {
             hostname: self.hostname.map(String::from),
             domainname: self.domainname.map(String::from),
             servers: self.dns.iter().map(IpAddr::to_string).collect(),
@@ -143,8 +143,7 @@ impl Naming {
             search: self.dns_search,
             options: self.dns_opt.into_iter().map(String::from).collect(),
             hosts: self.add_host.iter().map(ExtraHost::to_string).collect(),
-        };
-        (wishes != NamingWishes::default()).then_some(wishes)
+        }
     }
 }
 

@@ -106,7 +106,9 @@ impl Document {
                     entries.unwrap_or_else(|| panic!("the good body has no entry in {}", field.key)).keys().next();
                 fields.push(within(format!("{pointer}/{}", key.unwrap()), &shape["additionalProperties"]));
             }
-            assert!(shape["$ref"].is_null(), "{}: walk into an object that stands alone, too", field.key);
+            if let Some(alone) = shape["$ref"].as_str() {
+                self.collect(&schema_name(alone), &pointer, value, fields);
+            }
         }
     }
 }

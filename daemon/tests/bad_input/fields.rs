@@ -199,7 +199,7 @@ fn put(body: &mut Value, pointer: &str, value: Value) {
 
 #[tokio::test]
 async fn the_bodies_that_wrong_ones_are_made_from_are_right() {
-    for schema in ["NewNetwork", "NewEndpoint", "NewSandbox", "PortList", "JoinSandbox", "DisconnectFrom"] {
+    for schema in ["NewNetwork", "NewEndpoint", "NewSandbox", "PortList", "JoinSandbox", "DisconnectFrom", "Calls"] {
         let mut world = World::new().await;
         for operation in world.document.operations().into_iter().filter(|it| it.body.as_deref() == Some(schema)) {
             let answer = world.caller.ask(&operation.method, &path(&operation, None), body(&operation)).await;

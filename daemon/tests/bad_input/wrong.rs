@@ -19,8 +19,17 @@ pub(crate) fn good(schema: &str) -> Value {
         "NewEndpoint" => json!({
             "network": "front", "name": "fresh", "ipv4": "10.1.0.9", "mac": "02:42:0a:01:00:09",
             "exposed": ["80"], "ports": ["9090:90"], "options": {"com.docker.network.endpoint.ifname": "eth7"},
+            "aliases": ["store"], "links": ["web:site"],
         }),
-        "NewSandbox" => json!({"name": "fresh", "endpoints": [good("NewEndpoint")]}),
+        "NewSandbox" => {
+            json!({"name": "fresh", "naming": good("NamingWishes"), "endpoints": [good("NewEndpoint")]})
+        }
+        "NamingWishes" => json!({
+            "hostname": "www", "domainname": "example.org", "servers": ["10.0.0.5"],
+            "domains": ["corp.example=10.0.0.6"], "search": ["example.org"], "options": ["ndots:2"],
+            "hosts": ["db:10.0.0.7"],
+        }),
+        "Calls" => json!({"aliases": ["store"], "links": ["web:site"]}),
         "PortList" => json!({"ports": ["8080:80"]}),
         "JoinSandbox" => json!({"sandbox": "web"}),
         "DisconnectFrom" => json!({"network": "front"}),
@@ -169,7 +178,17 @@ pub(crate) fn wrong(key: &str) -> Vec<(Value, &'static str)> {
             (json!([{"network": "front"}, {"network": "nobody"}]), "\"nobody\" not found"),
             (json!([["front"]]), "expected an object"),
         ],
-        "NewSandbox.host" => vec![(json!("yes"), "invalid type")],
+        "NewSandbox.host" | "NewSandbox.without_names" => vec![(json!("yes"), "invalid type")],
+        "NewSandbox.naming" => vec![(json!({"colour": "red"}), "unknown field")],
+        "NamingWishes.hostname" | "NamingWishes.domainname" => vec![(json!("a..b"), "there is nothing")],
+        "NamingWishes.servers" => vec![(json!(["ten"]), "is not an address")],
+        "NamingWishes.domains" => vec![(json!(["corp.example"]), "DOMAIN=SERVER is expected")],
+        "NamingWishes.options" => vec![(json!(["a b"]), "one word is expected")],
+        "NamingWishes.hosts" => vec![(json!(["db"]), "NAME:ADDRESS is expected")],
+        "NewEndpoint.aliases" | "Calls.aliases" | "NamingWishes.search" => {
+            vec![(json!(["a b"]), "' ' is not a letter")]
+        }
+        "NewEndpoint.links" | "Calls.links" => vec![(json!(["web:"]), "it is empty")],
 
         "PortList.ports" => vec![
             (json!([]), "at least one is needed"),
@@ -191,7 +210,7 @@ pub(crate) fn texts() -> [String; 5] {
 
 /// What these mean is the user's business alone.
 pub(crate) fn takes_any_text(key: &str) -> bool {
-    ["NewNetwork.labels", "NewNetwork.ipam_options"].contains(&key)
+    ["NewNetwork.labels", "NewNetwork.ipam_options", "NamingWishes.options"].contains(&key)
 }
 
 /// What else a refusal may call a field by: the words of those who use it, not of the document.
@@ -208,6 +227,7 @@ pub(crate) fn also_called(key: &str) -> &'static [&'static str] {
         "NewEndpoint.ipv4" => &["address"],
         "NewSandbox.path" | "NewSandbox.pid" => &["namespace"],
         "path:endpoint" => &["network"],
+        "NewSandbox.naming" => &["colour"],
         _ => &[],
     }
 }

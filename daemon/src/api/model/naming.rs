@@ -36,6 +36,11 @@ pub struct NamingWishes {
 }
 
 impl NamingWishes {
+    /// Whether nothing is wished.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// What is asked of the controller.
     ///
     /// # Errors

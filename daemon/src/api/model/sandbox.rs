@@ -30,8 +30,8 @@ pub struct NewSandbox {
     #[serde(default)]
     pub host: bool,
     /// What it is told about names. Names of the networks that it is on are found in any case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub naming: Option<NamingWishes>,
+    #[serde(default, skip_serializing_if = "NamingWishes::is_empty")]
+    pub naming: NamingWishes,
     /// Whether it is told nothing: it has neither a name server nor files that tell of names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_names: bool,
@@ -59,9 +59,9 @@ impl NewSandbox {
         let endpoints = self.endpoints.into_iter().enumerate();
         let endpoints = endpoints.map(|(place, endpoint)| endpoint.read().doing(|| format!("endpoints[{place}]")));
         let naming = match (self.without_names, self.naming) {
-            (true, Some(_)) => return Err(Error::invalid("naming: it excludes without_names")),
-            (true, None) => None,
-            (false, wishes) => Some(wishes.unwrap_or_default().read().doing(|| "naming")?),
+            (true, wishes) if !wishes.is_empty() => return Err(Error::invalid("naming: it excludes without_names")),
+            (true, _) => None,
+            (false, wishes) => Some(wishes.read().doing(|| "naming")?),
         };
         Ok(SandboxRequest { name, netns, naming, endpoints: endpoints.collect::<Result<_>>()? })
     }
