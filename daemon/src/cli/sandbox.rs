@@ -40,7 +40,7 @@ const FILTER: &str = "Only what fits, as in name=web; the keys are id, name, net
 pub enum Command {
     /// Create a sandbox; its id is shown
     #[command(after_help = CREATE_EXAMPLES)]
-    Create(Create),
+    Create(Box<Create>),
     /// List sandboxes
     #[command(visible_alias = "list", mut_arg("filter", |filter| filter.short('f').help(FILTER)))]
     Ls(Listing),

@@ -62,6 +62,7 @@ struct Run {
     p99: f64,
 }
 
+#[allow(clippy::vec_box, reason = "turns are taken by whoever is in a box")]
 pub(crate) fn measure(rounds: Option<usize>) -> Vec<Figure> {
     let mut contestants: Vec<Box<Contestant>> = vec![Box::new(Contestant::new("echo", NAMES[1], |_| Arc::new(Echo)))];
     contestants.extend(NAMES.map(|count| {

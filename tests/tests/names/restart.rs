@@ -17,12 +17,14 @@ fn a_daemon_that_is_killed_under_load_costs_nobody_a_name() {
         world.sandbox("web", "--network front");
         let client = world.sandbox("client", "--network front");
         let stop = world.host.folder().join("stop");
-        let conf = world.host.exec_root().join(client.resolv_conf.strip_prefix(world.host.exec_root()).unwrap());
         let netns = format!("--net={}", client.namespace.path().display());
         let clients: Vec<_> = (0..4)
             .map(|number| {
                 let mut command = Command::new("nsenter");
-                command.args([&netns, "unshare", "--mount", "sh", "-c", LOOK_UP, "sh"]).arg(&conf).arg(&stop);
+                command
+                    .args([&netns, "unshare", "--mount", "sh", "-c", LOOK_UP, "sh"])
+                    .arg(&client.resolv_conf)
+                    .arg(&stop);
                 world.host.start(command, &format!("client{number}"))
             })
             .collect();
