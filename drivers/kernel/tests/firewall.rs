@@ -481,6 +481,19 @@ fn news_wake_a_task() {
 }
 
 #[test]
+fn a_large_change_of_ours_is_no_news_and_what_others_do_after_it_is() {
+    with_firewall(&base_and(ports(80, 80, 80)), |firewall| {
+        let mut watch = watch(firewall).unwrap();
+        let many = ports(20000, 60000, 10000);
+        firewall.change(&[], &[], &[&many]).unwrap();
+        firewall.change(&[&many], &[], &[]).unwrap();
+        assert_eq!(watch.news().unwrap(), None);
+        nft("flush chain inet trestle forward\n");
+        assert!(matches!(watch.news().unwrap(), Some(Disturbance::Firewall { by: Some(_) })));
+    });
+}
+
+#[test]
 fn lost_news_are_told() {
     with_firewall(&base_and(ports(80, 80, 80)), |firewall| {
         let mut watch = watch(firewall).unwrap();

@@ -9,11 +9,12 @@
 //! | nf_tables: rules, maps, messages | `nftables` |
 //! | iptables: chains, what a resource comes to, the programs | `iptables` |
 //! | other people's chains that drop our packets | `foreign` |
-//! | news of others' changes | `watch`, `generations` |
+//! | news of others' changes | `watch`, `ear`, `generations` |
 //! | connections that are to be forgotten | [`conntrack`] |
 
 mod backend;
 pub mod conntrack;
+mod ear;
 mod foreign;
 mod generations;
 mod iptables;

@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 use trestle_core::error::{Doing, Error, Result};
 use trestle_core::kernel::Disturbance;
 
+use super::ear::Ear;
 use super::generations::Generations;
 use super::iptables;
 use super::nftables::TABLE;
@@ -26,7 +27,8 @@ use super::{Firewall, Rules};
 /// It never blocks. In a tokio task, make it [`News`]; on a thread, poll its descriptor for reading and then call
 /// [`Watch::news`] until there is none.
 pub struct Watch {
-    netlink: Netlink,
+    netlink: Arc<Netlink>,
+    ear: Ear,
     ours: Ours,
     touched: bool,
     buffer: Vec<u8>,
@@ -56,10 +58,14 @@ pub fn watch(firewall: &Firewall) -> Result<Watch> {
         Rules::IpTables(rules) if rules.are_in_nftables() => Ours::Chains(rules.generations()),
         Rules::IpTables(_) => Ours::Elsewhere,
     };
-    Ok(Watch { netlink: listen(&ours)?, ours, touched: false, buffer: vec![0; 1 << 16] })
+    let ear = match &firewall.rules {
+        Rules::NfTables(rules) => rules.ear(),
+        Rules::IpTables(_) => Ear::default(),
+    };
+    Ok(Watch { netlink: listen(&ours, &ear)?, ear, ours, touched: false, buffer: vec![0; 1 << 16] })
 }
 
-fn listen(ours: &Ours) -> Result<Netlink> {
+fn listen(ours: &Ours, ear: &Ear) -> Result<Arc<Netlink>> {
     let opened = || -> io::Result<Netlink> {
         let mut netlink = Netlink::new(NETLINK_NETFILTER)?;
         netlink.set_non_blocking(true)?;
@@ -74,7 +80,10 @@ fn listen(ours: &Ours) -> Result<Netlink> {
         }
         Ok(netlink)
     };
-    opened().map_err(|error| Error::internal(told(&error))).doing(|| "listening for changes of nf_tables")
+    let opened = opened().map_err(|error| Error::internal(told(&error)));
+    let netlink = Arc::new(opened.doing(|| "listening for changes of nf_tables")?);
+    ear.is(&netlink);
+    Ok(netlink)
 }
 
 impl Watch {
@@ -83,7 +92,7 @@ impl Watch {
     /// # Errors
     /// As [`watch`].
     pub fn reopen(&mut self) -> Result<()> {
-        self.netlink = listen(&self.ours)?;
+        self.netlink = listen(&self.ours, &self.ear)?;
         self.touched = false;
         Ok(())
     }

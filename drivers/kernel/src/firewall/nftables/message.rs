@@ -6,6 +6,9 @@ use super::uapi::*;
 /// A netlink header (linux/netlink.h) and netfilter's own behind it (linux/netfilter/nfnetlink.h).
 pub(in crate::firewall) const HEADERS: usize = 16 + 4;
 
+/// The bytes of some three hundred elements. A change as large costs more to hear of than to cover the ear.
+const LARGE: usize = 16 << 10;
+
 /// What a message of a batch is about, for the text of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::firewall) enum Subject {
@@ -57,6 +60,11 @@ impl Batch {
     /// Whether there is nothing to be done.
     pub(in crate::firewall) fn is_empty(&self) -> bool {
         self.messages.len() == 1
+    }
+
+    /// Whether it holds hundreds of elements.
+    pub(in crate::firewall) fn is_large(&self) -> bool {
+        self.bytes.len() > LARGE
     }
 
     /// Closes the batch: bound to a generation of the rules, numbered from `sequence`, its last message to be

@@ -27,7 +27,6 @@ pub(super) mod socket;
 mod statement;
 mod text;
 mod transaction;
-use super::uapi;
 mod verification;
 
 use trestle_core::error::{Doing, Error, Result};
@@ -47,12 +46,15 @@ use self::socket::{ATTEMPTS, Outcome, Socket};
 use self::statement::Chain;
 pub(super) use self::text::render;
 use self::verification::{is_chain, is_set};
+use super::ear::{Covered, Ear};
+use super::uapi;
 use crate::mark::Instance;
 
 /// The table of one network namespace. Its calls block for as long as the kernel works, microseconds as a rule.
 pub(super) struct Firewall {
     instance: Instance,
     socket: Socket,
+    ear: Ear,
     known: Option<Known>,
 }
 
@@ -71,12 +73,17 @@ impl Firewall {
     /// # Errors
     /// `Unsupported` if this kernel has no netfilter.
     pub(super) fn open(instance: Instance) -> Result<Self> {
-        Ok(Self { instance, socket: Socket::open()?, known: None })
+        Ok(Self { instance, socket: Socket::open()?, ear: Ear::default(), known: None })
     }
 
     /// The socket by which it speaks to netfilter.
     pub(super) fn netfilter(&self) -> &Socket {
         &self.socket
+    }
+
+    /// What a watch over its table hears by.
+    pub(super) fn ear(&self) -> Ear {
+        self.ear.clone()
     }
 
     /// The same, to ask something.
@@ -263,6 +270,7 @@ impl Firewall {
         if batch.is_empty() {
             return Ok(Outcome::Done);
         }
+        let covered = batch.is_large().then(|| self.ear.cover()).flatten();
         let outcome = self.socket.transact(batch, known.generation);
         failpoint!("kernel.firewall-changed");
         self.known = match outcome {
@@ -274,7 +282,24 @@ impl Firewall {
             Ok(Outcome::Refused(_)) => Some(known),
             Ok(Outcome::Stale) | Err(_) => None,
         };
+        if let Some(covered) = covered {
+            self.listen_again(&covered);
+        }
         outcome
+    }
+
+    /// After a change that nobody was to hear of. What others did meanwhile was not heard either, so it is told.
+    fn listen_again(&mut self, covered: &Covered) {
+        if let Err(error) = covered.uncover() {
+            tracing::error!(%error, "changes of nf_tables are not heard any more");
+        }
+        let now = dump::generation(&mut self.socket).ok();
+        if now.is_some() && now == self.known.map(|known| known.generation) {
+            return;
+        }
+        if let Err(error) = covered.tell() {
+            tracing::error!(%error, "somebody may have changed nf_tables, and that is not told");
+        }
     }
 
     /// What we know; asked of the kernel if something has changed since.
@@ -299,4 +324,39 @@ fn first(refusals: &[Refusal]) -> Error {
 
 fn restless() -> Error {
     Error::unavailable("others change nf_tables faster than we can; see who by: nft monitor")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rustix::thread::UnshareFlags;
+    use trestle_core::kernel::Disturbance;
+
+    use super::super::{Firewall as Any, Rules, watch};
+    use super::*;
+
+    #[test]
+    fn what_others_do_during_a_large_change_is_told_after_it_and_our_own_is_not() {
+        let inside = || {
+            // SAFETY: the thread is fresh and ends after this; nothing else shares its namespace.
+            unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.unwrap();
+            let mut firewall = Any::open(Instance::new(1)).unwrap();
+            firewall.change(&[], &[], &[&Resource::FirewallBase]).unwrap();
+            let mut watch = watch(&firewall).unwrap();
+            let Rules::NfTables(ours) = &mut firewall.rules else { panic!("it is nf_tables") };
+            ours.look().unwrap();
+            for stranger_acts in [false, true] {
+                let covered = ours.ear.cover().unwrap();
+                if stranger_acts {
+                    Any::open(Instance::new(1)).unwrap().restore(&[&Resource::FirewallBase]).unwrap();
+                }
+                assert_eq!(watch.news().unwrap(), None, "the ear is covered");
+                ours.listen_again(&covered);
+                let told = stranger_acts.then_some(Disturbance::Firewall { by: None });
+                assert_eq!(watch.news().unwrap(), told);
+            }
+        };
+        thread::spawn(inside).join().unwrap();
+    }
 }
