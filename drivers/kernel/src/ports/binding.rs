@@ -1,6 +1,6 @@
 //! Where published ports lead to, and how one notices that they are let go.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,8 @@ use tokio::sync::watch;
 use trestle_core::port::Protocol;
 use trestle_core::resource::PublishedPort;
 
-/// Where the ports of one [`PublishedPort`] lead to, until they are let go.
+/// Where the ports of one [`PublishedPort`] lead to, until they are let go. Made when something arrives for the first
+/// time, for most ports never relay anything.
 pub(super) struct Binding {
     pub(super) protocol: Protocol,
     led: Mutex<Led>,
@@ -17,8 +18,7 @@ pub(super) struct Binding {
     full: AtomicBool,
 }
 
-/// Where it leads to now, and who is to be told of a change. Most ports never relay anything, so the channel, which is
-/// several times as large as all else here, is made for the first who asks.
+/// Where it leads to now, and who is to be told of a change. The channel is made for the first who asks.
 struct Led {
     places: Option<Places>,
     watched: Option<watch::Sender<Option<Places>>>,
@@ -28,23 +28,23 @@ struct Led {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Places {
     first_port: u16,
-    v4: Option<IpAddr>,
-    v6: Option<IpAddr>,
+    v4: Option<Ipv4Addr>,
+    v6: Option<Ipv6Addr>,
 }
 
 impl Binding {
-    pub(super) fn new(port: &PublishedPort) -> Self {
+    pub(super) fn new(protocol: Protocol, places: Places) -> Self {
         Self {
-            protocol: port.protocol,
-            led: Mutex::new(Led { places: Some(Places::of(port)), watched: None }),
+            protocol,
+            led: Mutex::new(Led { places: Some(places), watched: None }),
             connections: AtomicUsize::new(0),
             full: AtomicBool::new(false),
         }
     }
 
     /// From now on what arrives is relayed there; what is relayed already goes on.
-    pub(super) fn lead_to(&self, port: &PublishedPort) {
-        self.lead(Some(Places::of(port)));
+    pub(super) fn lead_to(&self, places: Places) {
+        self.lead(Some(places));
     }
 
     /// The ports are let go: what is relayed for them ends.
@@ -92,16 +92,17 @@ impl Binding {
 }
 
 impl Places {
-    fn of(port: &PublishedPort) -> Self {
-        Self { first_port: port.container.first(), v4: port.to_v4.map(Into::into), v6: port.to_v6.map(Into::into) }
+    pub(super) fn of(port: &PublishedPort) -> Self {
+        Self { first_port: port.container.first(), v4: port.to_v4, v6: port.to_v6 }
     }
 
     /// Where a client's packets go, best first: the container's address of its own family, then the other.
     pub(super) fn towards(&self, client: SocketAddr, number: u16) -> impl Iterator<Item = SocketAddr> + use<> {
         let port = self.first_port + number;
+        let (v4, v6) = (self.v4.map(IpAddr::V4), self.v6.map(IpAddr::V6));
         let (first, second) = match client.ip().to_canonical() {
-            IpAddr::V4(_) => (self.v4, self.v6),
-            IpAddr::V6(_) => (self.v6, self.v4),
+            IpAddr::V4(_) => (v4, v6),
+            IpAddr::V6(_) => (v6, v4),
         };
         first.into_iter().chain(second).map(move |address| SocketAddr::new(address, port))
     }

@@ -36,18 +36,6 @@ pub fn can_hold(protocol: Protocol) -> bool {
     }
 }
 
-/// The sockets of some ports, up to and with the first refusal: to find out who has a port takes long.
-pub(super) fn open_until_refused(ports: &[&PublishedPort]) -> Vec<Result<Vec<OwnedFd>>> {
-    let mut opened = Vec::with_capacity(ports.len());
-    for port in ports {
-        opened.push(open(port));
-        if opened.last().is_some_and(Result::is_err) {
-            break;
-        }
-    }
-    opened
-}
-
 /// One bound socket for each port of a range; TCP's listen. No sockets at all where they can't be held.
 pub(super) fn open(port: &PublishedPort) -> Result<Vec<OwnedFd>> {
     if !can_hold(port.protocol) {

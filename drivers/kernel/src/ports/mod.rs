@@ -25,7 +25,6 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use trestle_core::kernel::Deviation;
@@ -33,11 +32,11 @@ use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::PublishedPort;
 use trestle_core::{Doing, Result, failpoint};
 
-use binding::Binding;
+use binding::{Binding, Places};
 pub use hold::can_hold;
 pub use limit::raise_file_limit;
 use relay::Relay;
-use table::Token;
+use table::{Purpose, Token};
 
 type Key = (Protocol, Option<IpAddr>, PortRange);
 
@@ -48,10 +47,23 @@ pub(crate) struct Ports {
 }
 
 enum Entry {
-    /// Ours. Without sockets where the host has none for the protocol.
-    Held { binding: Arc<Binding>, sockets: Vec<Token> },
+    /// Ours: a single port.
+    Held(Token),
+    /// Ours: several ports, or none where the host has no sockets for the protocol.
+    HeldTogether(Box<[Token]>),
     /// Somebody else's: its mapping is kept, and we ask again.
     Wanted,
+}
+
+impl Entry {
+    /// Its sockets; none if it is not ours.
+    fn sockets(&self) -> Option<&[Token]> {
+        match self {
+            Self::Held(token) => Some(std::slice::from_ref(token)),
+            Self::HeldTogether(tokens) => Some(tokens),
+            Self::Wanted => None,
+        }
+    }
 }
 
 impl Ports {
@@ -70,35 +82,29 @@ impl Ports {
 
     /// The same for many, one after the other: what comes before an error is held.
     pub(crate) fn hold_all(&mut self, ports: &[&PublishedPort]) -> Result<()> {
-        let (held, new): (Vec<&PublishedPort>, Vec<&PublishedPort>) =
-            ports.iter().partition(|port| matches!(self.entries.get(&key(port)), Some(Entry::Held { .. })));
+        let held = |port: &&&PublishedPort| self.entries.get(&key(port)).is_some_and(|it| it.sockets().is_some());
+        let (held, new): (Vec<&PublishedPort>, Vec<&PublishedPort>) = ports.iter().partition(held);
         for port in held {
-            if let Some(Entry::Held { binding, .. }) = self.entries.get(&key(port)) {
-                binding.lead_to(port);
-            }
+            let sockets = self.entries.get(&key(port)).and_then(Entry::sockets).unwrap_or_default();
+            // All sockets of a range share where they lead to.
+            sockets.first().iter().for_each(|token| self.relay.lead_to(**token, Places::of(port)));
         }
-        let opened = crowd::share(&new, hold::open_until_refused);
-        for (port, sockets) in new.iter().zip(opened.into_iter().flatten()) {
-            self.take_in(port, sockets.doing(|| format!("holding {port}"))?)?;
-        }
-        Ok(())
-    }
-
-    /// Relays from now on what arrives at these sockets.
-    fn take_in(&mut self, port: &PublishedPort, opened: Vec<OwnedFd>) -> Result<()> {
-        let binding = Arc::new(Binding::new(port));
-        let mut sockets = Vec::with_capacity(opened.len());
-        for (number, socket) in opened.into_iter().enumerate() {
-            match self.relay.add(socket, &binding, number as u16) {
-                Ok(token) => sockets.push(token),
+        self.relay.expect(new.iter().map(|port| port.host.count() as usize).sum());
+        let relay = &self.relay;
+        let mut opened = crowd::share(&new, |some| open_until_refused(relay, some)).into_iter().flatten();
+        for (port, entry) in new.iter().zip(&mut opened) {
+            match entry {
+                Ok(entry) => drop(self.entries.insert(key(port), entry)),
                 Err(error) => {
-                    self.relay.remove(&sockets);
-                    return Err(error).doing(|| format!("holding {port}"));
+                    // Others worked on what comes after it.
+                    let too_many: Vec<Token> =
+                        opened.flatten().flat_map(|entry| entry.sockets().unwrap_or_default().to_vec()).collect();
+                    self.relay.remove(&too_many);
+                    return Err(error);
                 }
             }
+            failpoint!("kernel.port-held");
         }
-        self.entries.insert(key(port), Entry::Held { binding, sockets });
-        failpoint!("kernel.port-held");
         Ok(())
     }
 
@@ -114,9 +120,8 @@ impl Ports {
     pub(crate) fn let_go(&mut self, ports: &[&PublishedPort]) {
         let mut gone = Vec::with_capacity(ports.len());
         for port in ports {
-            if let Some(Entry::Held { binding, sockets }) = self.entries.remove(&key(port)) {
-                binding.end();
-                gone.extend(sockets);
+            if let Some(entry) = self.entries.remove(&key(port)) {
+                gone.extend_from_slice(entry.sockets().unwrap_or_default());
             }
         }
         self.relay.remove(&gone);
@@ -128,7 +133,7 @@ impl Ports {
     /// In what way ports are not held. Tries again to hold what another program had.
     pub(crate) fn verify(&mut self, port: &PublishedPort) -> Option<(Deviation, String)> {
         match self.entries.get(&key(port)) {
-            Some(Entry::Held { .. }) => None,
+            Some(Entry::Held(_) | Entry::HeldTogether(_)) => None,
             None => Some((Deviation::Missing, "nobody holds it".into())),
             Some(Entry::Wanted) => {
                 let error = self.hold(port).err()?;
@@ -138,14 +143,39 @@ impl Ports {
     }
 }
 
-impl Drop for Ports {
-    fn drop(&mut self) {
-        for entry in self.entries.values() {
-            if let Entry::Held { binding, .. } = entry {
-                binding.end();
+/// Holds some ports, up to and with the first refusal: to find out who has a port takes long.
+fn open_until_refused(relay: &Relay, ports: &[&PublishedPort]) -> Vec<Result<Entry>> {
+    let mut entries = Vec::with_capacity(ports.len());
+    for port in ports {
+        entries.push(open(relay, port).doing(|| format!("holding {port}")));
+        if entries.last().is_some_and(Result::is_err) {
+            break;
+        }
+    }
+    entries
+}
+
+/// Holds a port, or a range of them; what arrives there is relayed from now on.
+fn open(relay: &Relay, port: &PublishedPort) -> Result<Entry> {
+    let (protocol, places) = (port.protocol, Places::of(port));
+    let mut sockets = hold::open(port)?;
+    if port.host.count() == 1
+        && let Some(socket) = sockets.pop()
+    {
+        return relay.add(socket, Purpose::Unheard(protocol, places), 0).map(Entry::Held);
+    }
+    let purpose = Purpose::Known(Arc::new(Binding::new(protocol, places)));
+    let mut tokens = Vec::with_capacity(sockets.len());
+    for (number, socket) in (0..).zip(sockets) {
+        match relay.add(socket, purpose.clone(), number) {
+            Ok(token) => tokens.push(token),
+            Err(error) => {
+                relay.remove(&tokens);
+                return Err(error);
             }
         }
     }
+    Ok(Entry::HeldTogether(tokens.into()))
 }
 
 fn key(port: &PublishedPort) -> Key {

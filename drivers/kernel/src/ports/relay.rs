@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 use trestle_core::port::Protocol;
 use trestle_core::{Error, Result};
 
-use super::binding::Binding;
+use super::binding::{Binding, Places};
 use super::flow::Flows;
 use super::room::Room;
-use super::table::{Shared, Token};
+use super::table::{Purpose, Shared, Token};
 use super::{connection, crowd};
 
 /// How many connections or datagrams of one socket are taken before the others have their turn.
@@ -42,18 +42,30 @@ impl Relay {
     }
 
     /// Takes a held socket in; what arrives there is relayed from now on.
-    pub(super) fn add(&self, socket: OwnedFd, binding: &Arc<Binding>, number: u16) -> Result<Token> {
-        self.table.add(socket, binding, number, |socket, token| {
+    pub(super) fn add(&self, socket: OwnedFd, purpose: Purpose, number: u16) -> Result<Token> {
+        let protocol = purpose.protocol();
+        self.table.add(socket, purpose, number, |socket, token| {
             // Without SCTP's sockets: those only hold.
-            if binding.protocol == Protocol::Sctp {
+            if protocol == Protocol::Sctp {
                 return Ok(());
             }
-            epoll::add(&self.epoll, socket, EventData::new_u64(token.0 as u64), EventFlags::IN | EventFlags::ET)
+            epoll::add(&self.epoll, socket, data(token), EventFlags::IN | EventFlags::ET)
                 .map_err(|cause| Error::internal(format!("watching a held socket: {cause}")))
         })
     }
 
-    /// Closes held sockets, which takes them out of the epoll set too. They are closed when this returns.
+    /// Makes room for so many more held sockets.
+    pub(super) fn expect(&self, more: usize) {
+        self.table.expect(more);
+    }
+
+    /// What arrives at a held socket is relayed there from now on.
+    pub(super) fn lead_to(&self, token: Token, places: Places) {
+        self.table.lead_to(token, places);
+    }
+
+    /// Closes held sockets, which takes them out of the epoll set too, and cuts what is relayed for them. They are closed
+    /// when this returns.
     pub(super) fn remove(&self, tokens: &[Token]) {
         crowd::share(tokens, |some| drop(self.table.take_out(some)));
         self.table.free(tokens);
@@ -62,8 +74,14 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
+        self.table.end();
         self.task.abort();
     }
+}
+
+/// How an event tells of which socket it is.
+fn data(token: Token) -> EventData {
+    EventData::new_u64(u64::from(token.0))
 }
 
 async fn serve(ready: AsyncFd<Arc<OwnedFd>>, table: Shared) {
@@ -103,7 +121,7 @@ impl Server {
         let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
         let count = epoll::wait(epoll, &mut events[..], Some(&none))?;
         for event in &events[..count] {
-            let token = Token(event.data.u64() as usize);
+            let token = Token(event.data.u64() as u32);
             let Some((binding, number)) = self.table.look_up(token) else { continue };
             let more = match binding.protocol {
                 Protocol::Tcp => accept_all(&self.table, &self.room, token, &binding, number),
@@ -120,9 +138,8 @@ impl Server {
 
 /// An edge-triggered socket that was not read empty tells so again when it is set anew.
 fn remind(table: &Shared, token: Token, binding: &Arc<Binding>, epoll: &Arc<OwnedFd>) {
-    let data = EventData::new_u64(token.0 as u64);
-    let set =
-        table.with_socket(token, binding, |socket| epoll::modify(epoll, socket, data, EventFlags::IN | EventFlags::ET));
+    let flags = EventFlags::IN | EventFlags::ET;
+    let set = table.with_socket(token, binding, |socket| epoll::modify(epoll, socket, data(token), flags));
     if let Some(Err(cause)) = set {
         tracing::warn!(%cause, "a held socket may be heard late");
     }
