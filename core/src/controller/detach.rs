@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::event::{Action, Subject};
 use crate::id::EndpointId;
 use crate::plan::Plan;
-use crate::sandbox::SandboxState;
+use crate::sandbox::{Sandbox, SandboxState};
 use crate::store::{Change, Record};
 
 impl Inner {
@@ -47,14 +47,20 @@ impl Inner {
             Err(_) => sandbox.state.between(&before, &after),
         };
         let stored = self.settle_on(both(&settled, &sandbox, state)).await;
+        self.tell_disconnected(endpoint, &sandbox)?;
+        self.owing.notify_one();
+        Error::several([outcome.err(), stored.err()].into_iter().flatten().collect()).map_or(Ok(()), Err)
+    }
+
+    /// Tells who listens that an endpoint is out, if they were told that it was in.
+    pub(super) fn tell_disconnected(&self, endpoint: &Endpoint, sandbox: &Sandbox) -> Result<()> {
         let was_told = !matches!(sandbox.state, SandboxState::Creating { .. });
         if was_told && matches!(endpoint.state, EndpointState::Attached(_) | EndpointState::Changing { .. }) {
             let network = self.state().network_of(endpoint)?.name.to_string();
             let attributes = [("network", network), ("sandbox", sandbox.id.to_string())];
             self.tell(Subject::Endpoint, Action::Disconnect, endpoint.id, &endpoint.name, attributes);
         }
-        self.owing.notify_one();
-        Error::several([outcome.err(), stored.err()].into_iter().flatten().collect()).map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// Undoes a failed try before the next one: nothing of it stays in the kernel, the place stays promised.
@@ -99,7 +105,7 @@ impl Inner {
     }
 
     /// The endpoint as it is stored while it is being cut off.
-    fn detaching(&self, endpoint: &Endpoint, forget: bool) -> Result<Endpoint> {
+    pub(super) fn detaching(&self, endpoint: &Endpoint, forget: bool) -> Result<Endpoint> {
         let network = self.state().network_of(endpoint)?;
         let external = self.surroundings.registry.driver(&network.driver)?.capability().external;
         let forget = forget || endpoint.lifetime == Lifetime::Attachment;
@@ -121,7 +127,7 @@ impl Inner {
     }
 
     /// Once it is cut off, its ports are anybody's.
-    fn after_cut(&self, mut endpoint: Endpoint, done: bool) -> Endpoint {
+    pub(super) fn after_cut(&self, mut endpoint: Endpoint, done: bool) -> Endpoint {
         if let EndpointState::Detaching { owed, .. } = &mut endpoint.state
             && done
         {

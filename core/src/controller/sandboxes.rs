@@ -8,10 +8,10 @@ use super::attach::{Door, attaching};
 use super::claims::{Claim, Held};
 use super::endpoints::Reservation;
 use super::request::{NetnsRequest, SandboxRequest};
-use super::sandbox_plan::sandbox_plan;
+use super::sandbox_plan::{sandbox_plan, together};
 use super::spares::Spare;
 use crate::dns::Naming;
-use crate::endpoint::Lifetime;
+use crate::endpoint::{Endpoint, Lifetime, Plans};
 use crate::error::{Doing, Error, ErrorKind, Result};
 use crate::event::{Action, Subject};
 use crate::id::{EndpointId, SandboxId};
@@ -99,20 +99,9 @@ impl Inner {
         // A spare that nothing was done to is one still.
         if let Ok(sandbox) = self.known_sandbox(id)
             && !matches!(sandbox.state, SandboxState::Spare { .. })
-            && let Err(error) = self.remove_sandbox(&sandbox).await
+            && let Err(error) = self.remove_sandbox(&sandbox, &[]).await
         {
             tracing::error!(%error, sandbox = %sandbox.name, "a half-made sandbox remains");
-        }
-    }
-
-    /// Lets every endpoint leave a sandbox.
-    async fn empty(self: &Arc<Self>, id: SandboxId) -> Result<()> {
-        loop {
-            let inside = self.state().endpoints_in(id).find(|it| it.state.is_inside()).map(|it| it.id);
-            match inside {
-                Some(endpoint) => self.leave(endpoint).await?,
-                None => return Ok(()),
-            }
         }
     }
 
@@ -150,32 +139,61 @@ impl Inner {
         Ok((Sandbox { id, name, netns, naming, state }, claims))
     }
 
-    /// Detaches whatever is in it, then removes it.
+    /// Removes a sandbox with whatever is attached to it.
     pub(super) async fn delete_sandbox(self: &Arc<Self>, id: SandboxId) -> Result<()> {
+        let (sandbox, inside, _claims) = self.take_whole(id).await?;
+        self.remove_sandbox(&sandbox, &inside).await.doing(|| format!("removing sandbox {}", sandbox.name))?;
+        inside.iter().try_for_each(|endpoint| self.tell_disconnected(endpoint, &sandbox))?;
+        self.tell(Subject::Sandbox, Action::Destroy, id, &sandbox.name, []);
+        Ok(())
+    }
+
+    /// A sandbox and whatever is attached to it, all in hand.
+    async fn take_whole(self: &Arc<Self>, id: SandboxId) -> Result<(Arc<Sandbox>, Vec<Arc<Endpoint>>, Vec<Held>)> {
+        let inside = || {
+            let state = self.state();
+            let attached = state.endpoints_in(id).filter(|it| it.state.is_inside());
+            attached.cloned().collect::<Vec<Arc<Endpoint>>>()
+        };
         loop {
-            self.empty(id).await?;
-            let _sandbox = self.take(Claim::Sandbox(id)).await;
-            if self.state().endpoints_in(id).any(|it| it.state.is_inside()) {
-                continue;
+            // In the order of claims, which is that of the ids.
+            let expected: Vec<EndpointId> = inside().iter().map(|it| it.id).collect();
+            let mut claims = Vec::with_capacity(expected.len() + 1);
+            for endpoint in &expected {
+                claims.push(self.take(Claim::Endpoint(*endpoint)).await);
             }
-            let sandbox = self.known_sandbox(id)?;
-            self.remove_sandbox(&sandbox).await.doing(|| format!("removing sandbox {}", sandbox.name))?;
-            self.tell(Subject::Sandbox, Action::Destroy, id, &sandbox.name, []);
-            return Ok(());
+            claims.push(self.take(Claim::Sandbox(id)).await);
+            // Who had one of them in hand may have brought another, or taken it away.
+            let found = inside();
+            if found.iter().map(|it| it.id).eq(expected) {
+                return Ok((self.known_sandbox(id)?, found, claims));
+            }
         }
     }
 
-    /// Removes what there is of a sandbox without endpoints; whatever fails stays stored as `Deleting`.
-    pub(super) async fn remove_sandbox(&self, sandbox: &Sandbox) -> Result<()> {
-        let plan = sandbox.state.footprint();
-        let deleting = Sandbox { state: SandboxState::Deleting { plan: plan.clone() }, ..sandbox.clone() };
-        self.put_sandbox(&deleting).await?;
+    /// Removes what there is of a sandbox, and cuts off what is attached to it, as one change of the kernel. Whatever
+    /// fails stays stored, as owed and as `Deleting`.
+    pub(super) async fn remove_sandbox(&self, sandbox: &Sandbox, inside: &[Arc<Endpoint>]) -> Result<()> {
         let _changing = self.changing.read().await;
-        let removed = match self.surroundings.kernel.remove(&plan).await {
-            Ok(()) => self.commit(vec![Change::Remove(Key::Sandbox(sandbox.id))]).await,
+        let detaching: Vec<Endpoint> =
+            inside.iter().map(|endpoint| self.detaching(endpoint, false)).collect::<Result<_>>()?;
+        let plan = sandbox.state.footprint();
+        let links = detaching.iter().fold(Plan::new(), |links, it| links.then(&it.state.footprint()));
+        let whole = together(&plan, &Plans { link: links, ports: Plan::new() });
+        let deleting = Sandbox { state: SandboxState::Deleting { plan }, ..sandbox.clone() };
+        let mut changes: Vec<Change> = detaching.iter().cloned().map(put_endpoint).collect();
+        changes.push(Change::Put(Record::Sandbox(deleting)));
+        self.commit(changes).await?;
+        let removed = match self.surroundings.kernel.remove(&whole).await {
+            Ok(()) => {
+                let mut changes: Vec<Change> =
+                    detaching.into_iter().map(|it| put_endpoint(self.after_cut(it, true))).collect();
+                changes.push(Change::Remove(Key::Sandbox(sandbox.id)));
+                self.settle_on(changes).await
+            }
             Err(error) => Err(error),
         };
-        if removed.is_err() {
+        if removed.is_err() || !inside.is_empty() {
             self.owing.notify_one();
         }
         removed
@@ -202,7 +220,7 @@ impl Inner {
         let Ok(sandbox) = self.known_sandbox(id) else { return Ok(()) };
         match sandbox.state {
             SandboxState::Ready { .. } | SandboxState::Spare { .. } => return Ok(()),
-            SandboxState::Deleting { .. } => return self.remove_sandbox(&sandbox).await,
+            SandboxState::Deleting { .. } => return self.remove_sandbox(&sandbox, &[]).await,
             SandboxState::Creating { .. } => return self.finish_half_made(id, claim).await,
             SandboxState::Changing { .. } => {}
         }
@@ -229,7 +247,7 @@ impl Inner {
         }
         let _sandbox = self.take(Claim::Sandbox(id)).await;
         match self.known_sandbox(id) {
-            Ok(sandbox) => self.remove_sandbox(&sandbox).await,
+            Ok(sandbox) => self.remove_sandbox(&sandbox, &[]).await,
             Err(_) => Ok(()),
         }
     }
@@ -285,4 +303,8 @@ impl Inner {
     async fn put_sandbox(&self, sandbox: &Sandbox) -> Result<()> {
         self.commit(vec![Change::Put(Record::Sandbox(sandbox.clone()))]).await
     }
+}
+
+fn put_endpoint(endpoint: Endpoint) -> Change {
+    Change::Put(Record::Endpoint(Box::new(endpoint)))
 }
