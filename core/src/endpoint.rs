@@ -29,8 +29,10 @@ pub struct Endpoint {
     /// Its MAC address, the same as long as it lives.
     pub mac: MacAddress,
     /// The ports that its container's programs are said to listen on.
+    #[serde(with = "crate::run")]
     pub exposed: Vec<ExposedPort>,
     /// What shall be published while it is attached.
+    #[serde(with = "crate::run")]
     pub wanted: Vec<PortRequest>,
     /// The driver's options for this endpoint.
     pub options: BTreeMap<String, String>,
@@ -92,6 +94,7 @@ pub struct Plans {
     /// Links, addresses, the network's own routes.
     pub link: Plan,
     /// Published ports and what goes with them.
+    #[serde(with = "crate::run")]
     pub ports: Plan,
 }
 
@@ -125,6 +128,7 @@ pub struct Attachment {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub declines_gateway: bool,
     /// What is published, with every port chosen.
+    #[serde(with = "crate::run")]
     pub ports: Vec<PortBinding>,
     /// What is, or may be, in the kernel.
     pub plans: Plans,
@@ -175,6 +179,7 @@ pub enum EndpointState {
         /// Its link's name there, which is free again when the link is.
         interface: Option<IfName>,
         /// What may still be in the kernel.
+        #[serde(with = "crate::run")]
         plan: Plan,
         /// What is not done yet.
         owed: Vec<Owed>,

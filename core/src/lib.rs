@@ -35,6 +35,7 @@ pub mod plan;
 pub mod port;
 pub mod registry;
 pub mod resource;
+mod run;
 pub mod sandbox;
 pub mod store;
 pub mod surroundings;

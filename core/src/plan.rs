@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::IfName;
 use crate::resource::{Identity, Namespace, Resource};
+use crate::run::Listed;
 
 /// What shall be in the kernel, in the order in which it is made; it is removed in the reverse order. Clones share it:
 /// a plan goes from driver to record to kernel, and is read on the way, not written.
@@ -112,6 +113,18 @@ impl FromIterator<Resource> for Plan {
 impl From<Vec<Resource>> for Plan {
     fn from(resources: Vec<Resource>) -> Self {
         Self(Arc::new(resources))
+    }
+}
+
+impl Listed for Plan {
+    type Item = Resource;
+
+    fn items(&self) -> &[Resource] {
+        &self.0
+    }
+
+    fn of_items(items: Vec<Resource>) -> Self {
+        items.into()
     }
 }
 

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::error::{Error, Result};
+use crate::run::InRun;
 
 /// A transport protocol that has ports. The numbers are IANA's protocol numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -88,6 +89,22 @@ impl PortRange {
         self.first..=self.last
     }
 
+    /// Whether the other begins where it ends.
+    pub(crate) fn is_before(&self, other: &PortRange) -> bool {
+        self.last.checked_add(1) == Some(other.first)
+    }
+
+    /// From its first port to the last of another, which is no lower.
+    pub(crate) fn up_to(&self, other: &PortRange) -> Self {
+        Self { first: self.first, last: other.last.max(self.first) }
+    }
+
+    /// The single port that is so many further on than this one. None for several, and beyond the last.
+    pub(crate) fn further(&self, ports: u16) -> Option<Self> {
+        let port = self.first.checked_add(ports)?;
+        (self.first == self.last).then_some(Self { first: port, last: port })
+    }
+
     /// Whether all ports of the other are among its own.
     pub fn contains(&self, other: &PortRange) -> bool {
         self.first <= other.first && other.last <= self.last
@@ -153,6 +170,12 @@ pub struct ExposedPort {
     pub ports: PortRange,
     /// Their protocol.
     pub protocol: Protocol,
+}
+
+impl InRun for ExposedPort {
+    fn further(&self, ports: u16) -> Option<Self> {
+        Some(Self { ports: self.ports.further(ports)?, ..*self })
+    }
 }
 
 impl fmt::Display for ExposedPort {
@@ -236,6 +259,16 @@ impl PortRequest {
     }
 }
 
+impl InRun for PortRequest {
+    fn further(&self, ports: u16) -> Option<Self> {
+        let host = match self.host {
+            HostPorts::Ephemeral => HostPorts::Ephemeral,
+            HostPorts::Within(host) => HostPorts::Within(host.further(ports)?),
+        };
+        Some(Self { container: self.container.further(ports)?, host, ..self.clone() })
+    }
+}
+
 impl FromStr for PortRequest {
     type Err = Error;
 
@@ -303,6 +336,16 @@ pub struct PortBinding {
     pub host: Option<PortRange>,
     /// The container's ports, one for one.
     pub container: PortRange,
+}
+
+impl InRun for PortBinding {
+    fn further(&self, ports: u16) -> Option<Self> {
+        let host = match self.host {
+            None => None,
+            Some(host) => Some(host.further(ports)?),
+        };
+        Some(Self { container: self.container.further(ports)?, host, ..self.clone() })
+    }
 }
 
 /// As the request is written that gets just this.

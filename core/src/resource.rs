@@ -16,6 +16,7 @@ use crate::id::SandboxId;
 use crate::mac::MacAddress;
 use crate::name::IfName;
 use crate::port::{PortRange, Protocol};
+use crate::run::InRun;
 
 /// The network namespace in which a resource lives.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -455,6 +456,22 @@ impl Resource {
             Self::Hairpin(it) => Identity::Hairpin(it.address),
             Self::MasqueradedUdp(it) => Identity::MasqueradedUdp(it.address),
             Self::NameServer(it) => Identity::NameServer(&it.namespace),
+        }
+    }
+}
+
+impl InRun for Resource {
+    fn further(&self, ports: u16) -> Option<Self> {
+        match self {
+            Self::PublishedPort(it) => Some(Self::PublishedPort(PublishedPort {
+                host: it.host.further(ports)?,
+                container: it.container.further(ports)?,
+                ..it.clone()
+            })),
+            Self::OpenedPort(it) => {
+                Some(Self::OpenedPort(OpenedPort { ports: it.ports.further(ports)?, ..it.clone() }))
+            }
+            _ => None,
         }
     }
 }

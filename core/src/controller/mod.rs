@@ -3,7 +3,7 @@
 //! | to find | look in |
 //! |---|---|
 //! | the way in and the way out of a sandbox | `attach`, `detach`; what detaching leaves to do: `reaper` |
-//! | ports while attached | `publish`; who has which: `ports` |
+//! | ports while attached | `publish`; who has which: `ports`, `spans` |
 //! | networks, places on them, sandboxes | `networks`, `endpoints`, `sandboxes`; those made ahead: `spares` |
 //! | drivers outside, that may be slow or dead | `outside` |
 //! | a sandbox's own plan | `sandbox_plan` |
@@ -28,6 +28,7 @@ mod repair;
 pub mod request;
 mod sandbox_plan;
 mod sandboxes;
+mod spans;
 mod spares;
 mod state;
 

@@ -1,8 +1,9 @@
 //! Which ports of the host are promised to which endpoint. Pure; made anew from the endpoints at start.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
+use super::spans::Spans;
 use crate::error::{Error, Result};
 use crate::id::EndpointId;
 use crate::port::{HostPorts, PortBinding, PortRange, PortRequest, Protocol};
@@ -10,14 +11,17 @@ use crate::port::{HostPorts, PortBinding, PortRange, PortRequest, Protocol};
 /// Every port of the host that an endpoint has, by protocol and number.
 #[derive(Debug, Default)]
 pub(super) struct PortTable {
-    taken: HashMap<(Protocol, u16), Vec<Holder>>,
-    owners: HashMap<EndpointId, Vec<PortBinding>>,
+    taken: BTreeMap<Protocol, Spans<Holder>>,
+    owners: HashMap<EndpointId, Vec<Owned>>,
     chosen: HashMap<EndpointId, BTreeSet<(Protocol, u16)>>,
     cursor: u16,
 }
 
 /// An endpoint that has a port on an address; `None` is every address.
 type Holder = (Option<IpAddr>, EndpointId);
+
+/// What an endpoint has: ports of a protocol, on an address.
+type Owned = (Protocol, Option<IpAddr>, PortRange);
 
 /// Ports that turned out to be other programs'.
 pub(super) type Refused = BTreeSet<(Protocol, u16)>;
@@ -74,17 +78,18 @@ impl PortTable {
     /// Takes every promise to an endpoint back.
     pub(super) fn release_all(&mut self, owner: EndpointId) {
         self.chosen.remove(&owner);
-        let bindings = self.owners.remove(&owner).unwrap_or_default();
-        self.give_back(owner, &bindings);
+        for (protocol, address, ports) in self.owners.remove(&owner).unwrap_or_default() {
+            self.give_back(protocol, ports, &(address, owner));
+        }
     }
 
     /// Takes promises back.
     pub(super) fn release(&mut self, owner: EndpointId, bindings: &[PortBinding]) {
-        if let Some(owned) = self.owners.get_mut(&owner) {
-            let gone: HashSet<&PortBinding> = bindings.iter().collect();
-            owned.retain(|binding| !gone.contains(binding));
-            if owned.is_empty() {
-                self.owners.remove(&owner);
+        if let Some(owned) = self.owners.remove(&owner) {
+            let each = |(protocol, address, ports): Owned| ports.ports().map(move |port| (protocol, address, port));
+            let gone: HashSet<_> = bindings.iter().filter_map(owned_by).flat_map(each).collect();
+            for (protocol, address, port) in owned.into_iter().flat_map(each).filter(|it| !gone.contains(it)) {
+                self.own(owner, (protocol, address, PortRange::single(port).expect("a port of a range is no 0")));
             }
         }
         if let Some(chosen) = self.chosen.get_mut(&owner) {
@@ -95,20 +100,28 @@ impl PortTable {
                 self.chosen.remove(&owner);
             }
         }
-        self.give_back(owner, bindings);
+        for (protocol, address, ports) in bindings.iter().filter_map(owned_by) {
+            self.give_back(protocol, ports, &(address, owner));
+        }
     }
 
-    fn give_back(&mut self, owner: EndpointId, bindings: &[PortBinding]) {
-        for binding in bindings {
-            for port in ports(binding) {
-                let key = (binding.protocol, port);
-                if let Some(holders) = self.taken.get_mut(&key) {
-                    holders.retain(|holder| *holder != (binding.address, owner));
-                    if holders.is_empty() {
-                        self.taken.remove(&key);
-                    }
-                }
+    fn give_back(&mut self, protocol: Protocol, ports: PortRange, holder: &Holder) {
+        if let Some(spans) = self.taken.get_mut(&protocol) {
+            spans.remove(ports, holder);
+            if spans.is_empty() {
+                self.taken.remove(&protocol);
             }
+        }
+    }
+
+    /// An endpoint has these, beside what it has.
+    fn own(&mut self, owner: EndpointId, (protocol, address, ports): Owned) {
+        let owned = self.owners.entry(owner).or_default();
+        match owned.last_mut() {
+            Some((of, at, before)) if (*of, *at) == (protocol, address) && before.is_before(&ports) => {
+                *before = before.up_to(&ports);
+            }
+            _ => owned.push((protocol, address, ports)),
         }
     }
 
@@ -206,7 +219,7 @@ impl PortTable {
     }
 
     fn holder_of(&self, protocol: Protocol, port: u16, address: Option<IpAddr>) -> Option<EndpointId> {
-        let holders = self.taken.get(&(protocol, port))?;
+        let holders = self.taken.get(&protocol)?.at(port);
         holders.iter().find(|(held, _)| covers_common_ground(*held, address)).map(|(_, holder)| *holder)
     }
 
@@ -216,13 +229,16 @@ impl PortTable {
     }
 
     fn enter(&mut self, owner: EndpointId, binding: &PortBinding) {
-        self.owners.entry(owner).or_default().push(binding.clone());
-        for port in ports(binding) {
-            // Mostly there is one: room for more would be most of what thousands of ports take.
-            let holders = self.taken.entry((binding.protocol, port)).or_insert_with(|| Vec::with_capacity(1));
-            holders.push((binding.address, owner));
+        if let Some((protocol, address, ports)) = owned_by(binding) {
+            self.own(owner, (protocol, address, ports));
+            self.taken.entry(protocol).or_default().add(ports, &(address, owner));
         }
     }
+}
+
+/// What of the host a binding has.
+fn owned_by(binding: &PortBinding) -> Option<Owned> {
+    Some((binding.protocol, binding.address, binding.host?))
 }
 
 /// The host's ports that a binding has.

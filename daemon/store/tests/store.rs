@@ -13,7 +13,7 @@ use redb::{Database, ReadableDatabase, TableDefinition};
 use tempfile::TempDir;
 use trestle_core::ErrorKind;
 use trestle_core::endpoint::Lifetime::{Attachment, Explicit};
-use trestle_core::store::{Record, Revision, Store};
+use trestle_core::store::{Record, Revision, SCHEMA, Store};
 use trestle_store::{EmbeddedStore, Options, RuntimeFile, Stamp};
 
 const ROWS: TableDefinition<'_, &str, &str> = TableDefinition::new("rows");
@@ -251,20 +251,24 @@ async fn one_folder_can_not_be_both() {
 
 #[tokio::test]
 async fn what_a_newer_version_wrote_is_refused_and_left_alone() {
+    let newer = SCHEMA + 1;
     for (runtime, whole) in [(false, true), (true, true), (false, false), (true, false)] {
         let place = Place::new();
         let record = if runtime { sandbox(5, 1) } else { network(5, 1) };
         commit(&place.open().await, &[&record]).await;
         let file = if runtime { place.runtime() } else { place.durable() };
         match (runtime, whole) {
-            (false, true) => edit(&file, "about/schema", "2"),
-            (false, false) => edit(&file, "sandbox/1", r#"{"schema":2,"shape":"unheard of"}"#),
-            (true, whole) => edit_frame(&file, usize::from(!whole), r#""schema":1"#, r#""schema":2"#),
+            (false, true) => edit(&file, "about/schema", &newer.to_string()),
+            (false, false) => edit(&file, "sandbox/1", &format!(r#"{{"schema":{newer},"shape":"unheard of"}}"#)),
+            (true, whole) => {
+                let told = |schema| format!(r#""schema":{schema}"#);
+                edit_frame(&file, usize::from(!whole), &told(SCHEMA), &told(newer));
+            }
         }
         let before = fs::read(&file).unwrap();
         let error = EmbeddedStore::open(place.options("boot", 1)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
-        assert!(error.to_string().contains("was written by a newer Trestle (schema 2"), "{error}");
+        assert!(error.to_string().contains(&format!("was written by a newer Trestle (schema {newer}")), "{error}");
         assert!(error.to_string().contains(&file.display().to_string()), "{error}");
         match runtime {
             true => assert!(fs::read(&file).unwrap() == before),
