@@ -36,6 +36,8 @@ pub(crate) struct Namespaces {
     folder_ready: bool,
     nursery: Nursery,
     open: BTreeMap<PathBuf, Entered>,
+    /// Of namespaces that were removed; closed when nobody waits.
+    closing: Vec<Entered>,
     clock: u64,
 }
 
@@ -53,7 +55,7 @@ struct Entered {
 impl Namespaces {
     /// Those that we make live in this folder, and may be on their way already.
     pub(crate) fn new(folder: PathBuf, nursery: Nursery) -> Self {
-        Self { folder, folder_ready: false, nursery, open: BTreeMap::new(), clock: 0 }
+        Self { folder, folder_ready: false, nursery, open: BTreeMap::new(), closing: Vec::new(), clock: 0 }
     }
 
     /// A socket in a sandbox's namespace.
@@ -145,7 +147,7 @@ impl Namespaces {
 
     /// Removes the namespace behind this file and the file. The kernel lets the namespace go when nobody uses it.
     pub(crate) fn remove(&mut self, path: &Path) -> Result<()> {
-        self.open.remove(path);
+        self.closing.extend(self.open.remove(path));
         // One mount may lie over another: somebody who bound twice is undone twice.
         while is_namespace(path)? {
             rustix::mount::unmount(path, UnmountFlags::DETACH)
@@ -162,6 +164,7 @@ impl Namespaces {
     /// namespaces that are not ours, for those would keep them alive, and of the longest unused ones of ours. The next
     /// one may be begun.
     pub(crate) fn settle(&mut self) {
+        self.closing.clear();
         self.nursery.make_ready();
         self.open.retain(|path, _| path.starts_with(&self.folder));
         self.open.values_mut().for_each(|entered| entered.file = None);

@@ -59,6 +59,18 @@ impl<T: Rest + Send + 'static> Thread<T> {
     }
 }
 
+/// From now on the calling thread never takes the processor from another that runs (`SCHED_BATCH`, sched(7)). It is for
+/// those who are woken by what another thread does, and are not waited for. Without it they are only less polite.
+pub(crate) fn give_way() {
+    // SAFETY: all-zero is a valid value; priority 0 is the only one that this policy has.
+    let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
+    // SAFETY: the parameters live until the call returns; 0 is the calling thread.
+    if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) } < 0 {
+        let cause = std::io::Error::last_os_error();
+        tracing::debug!(%cause, "a thread that nobody waits for may hold up others");
+    }
+}
+
 /// What a panic says.
 fn told(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();

@@ -20,6 +20,7 @@ use crate::firewall;
 use crate::mark::Instance;
 use crate::netlink::message::{self, Which};
 use crate::netlink::{Link, Socket, observed, split};
+use crate::thread::give_way;
 
 /// How much news may wait to be heard; whoever is further behind looks at everything anyway.
 const WAITING: usize = 64;
@@ -151,7 +152,12 @@ impl Watch {
             received: Vec::new(),
         };
         let thread = thread::Builder::new().name("trestle-watch".into());
-        let thread = thread.spawn(move || listener.run(&stopped)).map_err(failed)?;
+        let run = move || {
+            // Every change of ours wakes it in the middle, and what it has to say is for afterwards.
+            give_way();
+            listener.run(&stopped);
+        };
+        let thread = thread.spawn(run).map_err(failed)?;
         Ok(Self { news: news.into(), stop, thread: Some(thread) })
     }
 
