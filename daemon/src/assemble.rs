@@ -34,6 +34,9 @@ use crate::names::Names;
 /// `Conflict` names the controller that looks after this network namespace already, or the store.
 pub async fn controller(settings: &Settings, relay: &Handle, names: Arc<Names>) -> Result<Controller> {
     // Each published port takes a file. If only fewer can be published, that is no reason not to start.
+    if let Err(error) = trestle_kernel::give_memory_back() {
+        tracing::warn!(%error, "memory that was needed once is kept");
+    }
     if let Err(error) = trestle_kernel::raise_file_limit() {
         tracing::warn!(%error, "not as many ports as the system allows can be published");
     }

@@ -11,6 +11,7 @@
 //! | a process's way into a sandbox | `enter` |
 //! | how ours is told from others' | [`mark`] |
 //! | whether whoever is in the way lives | [`dying`] |
+//! | memory that goes back to the system | `memory` |
 //!
 //! Absent here: decisions about networks, which are the drivers'; processes, but for iptables' own programs where
 //! somebody chose that back end of the firewall, and once at the start where it may have been chosen before.
@@ -23,6 +24,7 @@ mod enter;
 pub mod firewall;
 mod linux;
 pub mod mark;
+mod memory;
 mod names;
 mod namespace;
 mod netlink;
@@ -40,5 +42,6 @@ mod worker;
 
 pub use enter::{enter, renew_sys, show};
 pub use linux::{LinuxKernel, Options};
+pub use memory::give_memory_back;
 pub use ports::{can_hold, raise_file_limit};
 pub use stamp::{Stamp, stamp};
