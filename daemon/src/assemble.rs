@@ -72,6 +72,8 @@ pub async fn engine(settings: &Settings, controller: Controller) -> Result<Engin
         data_root: settings.data_root.clone(),
         exec_root: settings.exec_root.clone(),
         entropy: Arc::new(SystemEntropy),
+        bridge: settings.bridge.clone(),
+        network_defaults: settings.network_defaults.clone(),
     };
     Engine::open(options).await.doing(|| "opening the container engine")
 }

@@ -8,8 +8,10 @@ use trestle_core::controller::Controller;
 use trestle_core::entropy::Entropy;
 use trestle_core::surroundings::Clock;
 
-use crate::event::{Event, Events, Noun};
+use crate::event::{Events, Noun};
 use crate::image::Images;
+use crate::network::boot::{self, BridgeSettings};
+use crate::network::{DefaultOption, Networks};
 use crate::volume::Volumes;
 
 /// What an engine is given.
@@ -25,6 +27,10 @@ pub struct Options {
     pub exec_root: PathBuf,
     /// Where ids and names come from.
     pub entropy: Arc<dyn Entropy>,
+    /// What the network `bridge` is like; `None` leaves it out.
+    pub bridge: Option<BridgeSettings>,
+    /// What networks get that don't say.
+    pub network_defaults: Vec<DefaultOption>,
 }
 
 /// Containers, and all that they need. Cheap to clone; each clone is the same one.
@@ -35,18 +41,23 @@ pub struct Engine {
 
 struct Parts {
     options: Options,
-    events: Events,
     images: Images,
     volumes: Volumes,
+    events: Arc<Events>,
+    networks: Networks,
 }
 
 impl Engine {
     /// Takes over what an earlier one left.
     pub async fn open(options: Options) -> Result<Self> {
+        boot::make(&options.controller, options.bridge.as_ref()).await?;
         let images = Images::open(options.data_root.join("image"), Arc::clone(&options.clock))?;
         let (clock, entropy) = (Arc::clone(&options.clock), Arc::clone(&options.entropy));
-        let volumes = Volumes::open(options.data_root.join("volumes"), clock, entropy)?;
-        Ok(Self { parts: Arc::new(Parts { options, events: Events::new(), images, volumes }) })
+        let volumes = Volumes::open(options.data_root.join("volumes"), Arc::clone(&clock), entropy)?;
+        let events = Arc::new(Events::new(clock));
+        let defaults = options.network_defaults.clone();
+        let networks = Networks::new(options.controller.clone(), Arc::clone(&events), defaults);
+        Ok(Self { parts: Arc::new(Parts { options, events, networks, images, volumes }) })
     }
 
     /// What containers are made from.
@@ -79,6 +90,11 @@ impl Engine {
         &self.parts.options.exec_root
     }
 
+    /// The networks that containers join.
+    pub fn networks(&self) -> &Networks {
+        &self.parts.networks
+    }
+
     /// What happened to containers, images, networks and volumes.
     pub fn events(&self) -> &Events {
         &self.parts.events
@@ -92,8 +108,6 @@ impl Engine {
         id: impl Into<String>,
         attributes: impl IntoIterator<Item = (&'a str, String)>,
     ) {
-        let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-        let at = self.clock().now();
-        self.events().tell(Event { at, noun, action: action.into(), id: id.into(), attributes });
+        self.events().tell(noun, action, id, attributes);
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | what is put together at start | [`engine`] |
 //! | what happened, now and a while ago | [`event`] |
+//! | the networks that containers join, and their way onto them | [`network`] |
 //! | what a container is asked to be, its record, its states | [`container`] |
 //! | from a record to a process: the bundle, the OCI runtime, the monitor | [`runtime`] |
 //! | the layers of an image with a container's own above them | [`rootfs`] |
@@ -22,6 +23,7 @@ pub mod engine;
 pub mod event;
 pub mod image;
 pub mod logs;
+pub mod network;
 mod readiness;
 pub mod rootfs;
 pub mod runtime;

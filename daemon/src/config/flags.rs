@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 
-use super::{DefaultPool, Host};
+use super::{BridgeFlags, DefaultPool, Host};
 
 /// Container networks: makes them, keeps them as they should be, and answers for them.
 ///
@@ -61,6 +61,9 @@ pub struct Flags {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub names: NameFlags,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub networks: BridgeFlags,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub tls: TlsFlags,

@@ -1,5 +1,6 @@
 //! What the daemon is told: flags and file, checked and made one.
 
+mod bridge;
 mod file;
 mod flags;
 mod host;
@@ -11,8 +12,11 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use trestle_core::controller::Spares;
+use trestle_engine::network::DefaultOption;
+use trestle_engine::network::boot::BridgeSettings;
 use trestle_kernel::firewall::Backend;
 
+pub use bridge::BridgeFlags;
 pub use file::DEFAULT_FILE;
 pub use flags::{Flags, IDLE, IdleFlags, TlsFlags};
 pub use host::Host;
@@ -48,6 +52,10 @@ pub struct Settings {
     pub names: NameSettings,
     /// Whether containers are run, too.
     pub engine: bool,
+    /// What the network `bridge` is like; `None` leaves it out.
+    pub bridge: Option<BridgeSettings>,
+    /// What new networks get that don't say.
+    pub network_defaults: Vec<DefaultOption>,
     /// Certificates and key for TCP.
     pub tls: Option<TlsFiles>,
     /// What was given and has no effect.
@@ -86,10 +94,12 @@ impl Settings {
         Self::merge(flags, file)
     }
 
-    fn merge(flags: Flags, file: File) -> Result<Self, String> {
+    fn merge(flags: Flags, mut file: File) -> Result<Self, String> {
         let mut faults = Faults::default();
         let mut idle = flags.idle.given();
         idle.extend(file.idle());
+        let mtu = faults.once("mtu", flags.mtu, file.mtu);
+        let (bridge, network_defaults) = bridge::merge(flags.networks, &mut file, mtu, &mut faults);
         let hosts = file.hosts.map(|hosts| faults.each("hosts", hosts, |host: String| host.parse::<Host>()));
         let pools = file.default_address_pools;
         let pools = pools.map(|pools| faults.each("default-address-pools", pools, DefaultPool::try_from));
@@ -100,7 +110,6 @@ impl Settings {
         let debug = faults.once("debug", flags.debug, file.debug);
         let log_level = faults.once("log-level", flags.log_level, file.log_level);
         let group = faults.once("group", flags.group, file.group);
-        let mtu = faults.once("mtu", flags.mtu, file.mtu);
         let spares = faults.once("spare-sandboxes", flags.spare_sandboxes, file.spare_sandboxes);
         let backend = faults.once("firewall-backend", flags.firewall_backend, file.firewall_backend);
         let engine = faults.once("engine", flags.engine, file.engine).unwrap_or(true);
@@ -162,6 +171,8 @@ impl Settings {
             firewall,
             names,
             engine,
+            bridge,
+            network_defaults,
             tls,
             idle,
         })

@@ -43,6 +43,14 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
             "--spare-sandboxes=2",
             "--firewall-backend=iptables",
             "--engine=false",
+            "--bip=10.9.0.1/16",
+            "--fixed-cidr=10.9.1.0/24",
+            "--icc=false",
+            "--ip=127.0.0.1",
+            "--ipv6",
+            "-blink0",
+            "--iptables",
+            "--default-network-opt=bridge=com.docker.network.driver.mtu=1300",
             "--tlsverify",
             "--tlscacert=/ca",
             "--tlscert=/c",
@@ -56,6 +64,8 @@ fn every_setting_is_taken_from_the_file_as_from_the_flag() {
         r#"{"data-root": "/d", "exec-root": "/e", "hosts": ["unix:///s", "tcp://10.0.0.1:2476"], "pidfile": "/p",
             "debug": true, "group": "net", "default-address-pools": [{"base": "10.0.0.0/8", "size": 24}], "mtu": 1400,
             "spare-sandboxes": 2, "firewall-backend": "iptables", "engine": false,
+            "bip": "10.9.0.1/16", "fixed-cidr": "10.9.1.0/24", "icc": false, "ip": "127.0.0.1", "ipv6": true, "bridge": "link0",
+            "iptables": true, "default-network-opts": {"bridge": {"com.docker.network.driver.mtu": "1300"}},
             "tlsverify": true, "tlscacert": "/ca", "tlscert": "/c", "tlskey": "/k",
             "userland-proxy": false}"#,
     );
@@ -95,6 +105,10 @@ fn wrong_values_are_refused_by_their_name() {
         (r#"{"default-address-pools": [{"base": "10.0.0.0/8", "size": 4}]}"#, "default-address-pools[0]: size 4"),
         (r#"{"default-address-pools": [{"base": "10.0.0.0/8"}]}"#, "missing field `size`"),
         (r#"{"data-root": "/x", "exec-root": "/x"}"#, "exec-root: /x is the data-root"),
+        (r#"{"bip": "10.0.0.1"}"#, "bip: \"10.0.0.1\" is not an address with its network"),
+        (r#"{"bip": "10.0.0.1/24", "fixed-cidr": "10.0.1.0/25"}"#, "fixed-cidr: 10.0.1.0/25 is not inside"),
+        (r#"{"bridge": "a/b"}"#, "bridge: \"a/b\""),
+        (r#"{"iptables": false}"#, "iptables: false is not offered"),
         ("[]", "it is a list"),
         ("{", "EOF"),
         ("{} x", "trailing"),
@@ -102,6 +116,19 @@ fn wrong_values_are_refused_by_their_name() {
         let refusal = settings(&[], file).unwrap_err();
         assert!(refusal.contains(named), "{file}: {refusal}");
     }
+}
+
+#[test]
+fn the_default_network_can_be_left_out() {
+    assert_eq!(settings(&["--bridge=none"], "{}").unwrap().bridge, None);
+    assert!(settings(&[], "{}").unwrap().bridge.is_some());
+    assert!(settings(&["--default-network-opt=bridge"], "{}").unwrap_err().contains("not DRIVER=KEY=VALUE"));
+}
+
+#[test]
+fn an_unknown_flag_is_told_with_the_nearest_known_one() {
+    let refusal = settings(&["--default-adress-pool=x"], "{}").unwrap_err();
+    assert!(refusal.contains("--default-adress-pool") && refusal.contains("'--default-address-pool'"), "{refusal}");
 }
 
 #[test]

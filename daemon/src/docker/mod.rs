@@ -4,11 +4,11 @@
 //! |---|---|
 //! | which version is spoken | [`version`] |
 //! | what every handler has at hand, and how work is done for a caller who may hang up | [`app`] |
-//! | how a request is read: bodies, queries, filters | [`body`], [`query`], [`filters`] |
+//! | how a request is read: bodies, queries, filters, times | [`body`], [`query`], [`filters`], [`timestamp`] |
 //! | how it is refused | [`error`] |
 //! | answers that stream, and connections that are taken over | [`stream`] |
 //! | archives that are sent, and work that tells how far it is | [`upload`], [`progress`] |
-//! | the paths | [`system`], [`images`], [`volumes`], and one file or room a noun; what is not offered: [`absent`] |
+//! | the paths | [`system`], [`events`], [`networks`], [`images`], [`volumes`]; what is not offered: [`absent`] |
 //!
 //! A handler knows no more than to ask the engine and the controller.
 
@@ -16,8 +16,10 @@ pub mod absent;
 pub mod app;
 pub mod body;
 pub mod error;
+pub mod events;
 pub mod filters;
 pub mod images;
+pub mod networks;
 pub mod progress;
 pub mod query;
 pub mod stream;
@@ -42,6 +44,8 @@ fn router(app: App) -> Router {
         .merge(system::routes())
         .merge(images::routes())
         .merge(volumes::routes())
+        .merge(events::routes())
+        .merge(networks::routes())
         .merge(absent::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

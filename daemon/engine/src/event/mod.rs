@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tokio::sync::broadcast;
+use trestle_core::surroundings::Clock;
 
 /// How many events of the past are kept, as Docker keeps them.
 const PAST: usize = 256;
@@ -56,27 +57,29 @@ impl fmt::Display for Noun {
 }
 
 /// Everything that happens, for whoever listens, and the last of what happened before.
-#[derive(Debug)]
 pub struct Events {
+    clock: Arc<dyn Clock>,
     past: Mutex<VecDeque<Event>>,
     live: broadcast::Sender<Event>,
 }
 
-impl Default for Events {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Events {
     /// Nothing happened yet.
-    pub fn new() -> Self {
-        Self { past: Mutex::new(VecDeque::with_capacity(PAST)), live: broadcast::Sender::new(BEHIND) }
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, past: Mutex::new(VecDeque::with_capacity(PAST)), live: broadcast::Sender::new(BEHIND) }
     }
 
-    /// Tells everybody who listens.
-    pub fn tell(&self, event: Event) {
+    /// Tells everybody who listens what happened just now.
+    pub fn tell<'a>(
+        &self,
+        noun: Noun,
+        action: impl Into<String>,
+        id: impl Into<String>,
+        attributes: impl IntoIterator<Item = (&'a str, String)>,
+    ) {
+        let attributes = attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
         let mut past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = Event { at: self.clock.now(), noun, action: action.into(), id: id.into(), attributes };
         if past.len() == PAST {
             past.pop_front();
         }
@@ -94,20 +97,34 @@ impl Events {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use trestle_core::surroundings::Task;
+
     use super::*;
 
-    fn numbered(number: usize) -> Event {
-        let (at, id) = (SystemTime::UNIX_EPOCH, number.to_string());
-        Event { at, noun: Noun::Network, action: "create".into(), id, attributes: BTreeMap::new() }
+    /// Always the same time.
+    struct Stopped;
+
+    impl Clock for Stopped {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+
+        fn sleep(&self, _length: Duration) -> Task {
+            Box::pin(std::future::ready(()))
+        }
     }
 
     #[tokio::test]
     async fn a_listener_hears_the_last_of_the_past_and_then_the_present() {
-        let events = Events::new();
-        (0..PAST + 2).for_each(|number| events.tell(numbered(number)));
+        let events = Events::new(Arc::new(Stopped));
+        let tell = |number: usize| events.tell(Noun::Network, "create", number.to_string(), [("name", "x".to_owned())]);
+        (0..PAST + 2).for_each(tell);
         let (past, mut live) = events.listen();
-        events.tell(numbered(1000));
+        tell(1000);
         assert_eq!((past.len(), past[0].id.as_str(), past[PAST - 1].id.as_str()), (PAST, "2", "257"));
-        assert_eq!(live.recv().await.unwrap(), numbered(1000));
+        let now = live.recv().await.unwrap();
+        assert_eq!((now.id.as_str(), now.at, now.attributes["name"].as_str()), ("1000", SystemTime::UNIX_EPOCH, "x"));
     }
 }
