@@ -36,6 +36,7 @@ need musl-gcc musl-tools "tests look up names as programs that are built against
 if [ "${1:-}" = bench ]; then
     need dnsperf dnsperf "measures how fast names are told"
 fi
+need docker docker.io "tests ask the container engine by its command line"
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
         say "install what Debian calls:$missing"

@@ -20,12 +20,14 @@ pub struct Setup {
     pub firewall: Backend,
     /// How many sandboxes are made ahead.
     pub spares: Spares,
+    /// Whether containers are run, too; only the daemon does.
+    pub engine: bool,
 }
 
 impl Default for Setup {
     /// As most scenarios want it: what they count is what they made.
     fn default() -> Self {
-        Self { firewall: Backend::NfTables, spares: Spares::NONE }
+        Self { firewall: Backend::NfTables, spares: Spares::NONE, engine: false }
     }
 }
 

@@ -9,6 +9,7 @@
 //! | everything in a namespace, to compare before and after | [`snapshot`] |
 //! | what may be asked of Trestle, through the library and through the daemon | [`front`], [`library`], [`daemon`] |
 //! | the daemon's own API, a request at a time | [`api`] |
+//! | the real docker command line | [`docker`] |
 //! | networks for the drivers' golden files | [`golden_cases`] |
 //! | what every kernel layer promises | [`contract`] |
 //! | hosts, wires and a front, ready for a scenario | [`landscape`] |
@@ -20,6 +21,7 @@
 pub mod api;
 pub mod contract;
 pub mod daemon;
+pub mod docker;
 pub mod front;
 pub mod golden_cases;
 pub mod host;

@@ -183,7 +183,7 @@ fn told(ports: &[PortBinding]) -> Vec<String> {
 /// Puts a controller together, in the network namespace of the calling thread and on its runtime.
 async fn open(data_root: PathBuf, exec_root: PathBuf, setup: Setup) -> trestle_core::Result<Controller> {
     raise_file_limit()?;
-    let Setup { firewall, spares } = setup;
+    let Setup { firewall, spares, engine: _ } = setup;
     let netns_folder = exec_root.join("netns");
     let description = data_root.display().to_string();
     let store = EmbeddedStore::open(trestle_store::Options { data_root, exec_root, stamp: stamp() }).await?;
