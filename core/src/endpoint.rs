@@ -134,6 +134,18 @@ pub struct Attachment {
     pub plans: Plans,
 }
 
+impl Attachment {
+    /// Whether IPv4 packets can leave by it for everywhere.
+    pub fn leads_out_v4(&self) -> bool {
+        self.gateway_v4.is_some() || self.out_by_link_v4
+    }
+
+    /// The same of IPv6.
+    pub fn leads_out_v6(&self) -> bool {
+        self.gateway_v6.is_some() || self.out_by_link_v6
+    }
+}
+
 /// What of a detached endpoint is not done yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -15,7 +15,7 @@ use crate::kernel::{Deviation, Disturbance, Drift, Kernel, PORT_TAKEN};
 use crate::name::IfName;
 use crate::plan::Plan;
 use crate::port::Protocol;
-use crate::resource::{Bridge, Namespace, Owner, PublishedPort, Resource, Veth};
+use crate::resource::{Bridge, Moved, Namespace, Owner, PublishedPort, Resource, Veth};
 use crate::store::{Change, Key, Record, Revision, Store};
 
 /// What becomes of one step among all steps that a fake takes.
@@ -121,6 +121,8 @@ struct Host {
     namespaces: BTreeMap<PathBuf, u64>,
     cookies: u64,
     foreign_ports: Vec<(Protocol, u16)>,
+    /// The link by which the host's default route leads.
+    uplink: Option<IfName>,
 }
 
 impl FakeKernel {
@@ -152,16 +154,37 @@ impl FakeKernel {
     pub fn make_strangers_bridge(&self, name: &IfName) {
         let mut host = lock(&self.state);
         host.be_born(name);
-        let kind = "bridge".to_owned();
-        let link = LinkFact { name: name.clone(), kind, mtu: 1500, mac: None, addresses: Vec::new(), ours: false };
-        host.facts.links.push(link);
+        host.facts.links.push(strangers_link(name, "bridge"));
     }
 
     /// And removes it.
     pub fn remove_strangers_bridge(&self, name: &IfName) {
+        self.remove_strangers_link(name);
+    }
+
+    /// Somebody else makes a link that can be moved.
+    pub fn make_strangers_link(&self, name: &IfName) {
+        let mut host = lock(&self.state);
+        host.be_born(name);
+        host.facts.links.push(strangers_link(name, "veth"));
+    }
+
+    /// And removes it, wherever it is.
+    pub fn remove_strangers_link(&self, name: &IfName) {
         let mut host = lock(&self.state);
         host.facts.links.retain(|link| link.name != *name);
         host.born.remove(name);
+        let moved = host.present.values().find(|it| matches!(it, Resource::Moved(it) if it.source == *name)).cloned();
+        if let Some(moved) = moved {
+            host.unmake(&moved);
+            host.facts.links.retain(|link| link.name != *name);
+            host.born.remove(name);
+        }
+    }
+
+    /// The host's default route leads by this link, or by none.
+    pub fn lead_out_by(&self, link: Option<&IfName>) {
+        lock(&self.state).uplink = link.cloned();
     }
 
     /// Somebody else puts a new namespace at a path, whatever was there.
@@ -204,6 +227,19 @@ impl FakeKernel {
 
 /// The cookie of the host's own namespace.
 const HOST_COOKIE: u64 = 1;
+
+/// Whether a resource is one of these links, or needs one.
+fn needs_one_of(resource: &Resource, links: &[Moved]) -> bool {
+    links.iter().any(|it| match resource {
+        Resource::Moved(moved) => moved == it,
+        other => other.is_by(&it.namespace, &it.name),
+    })
+}
+
+fn strangers_link(name: &IfName, kind: &str) -> LinkFact {
+    let kind = kind.to_owned();
+    LinkFact { name: name.clone(), kind, mtu: 1500, mac: None, addresses: Vec::new(), ours: false }
+}
 
 fn key(resource: &Resource) -> String {
     format!("{:?}", resource.identity())
@@ -253,6 +289,7 @@ impl Host {
             let named = |it: &Resource| match it {
                 Resource::Bridge(bridge) => bridge.name == *name,
                 Resource::Veth(veth) => veth.name == *name || veth.peer.name == *name,
+                Resource::Moved(moved) => moved.name == *name,
                 _ => false,
             };
             let there = host.present.values().any(named);
@@ -274,6 +311,10 @@ impl Host {
                 }
                 needs_link(self, &it.bridge)?;
                 needs_namespace(self, &it.peer.namespace)?;
+            }
+            Resource::Moved(it) => {
+                needs_namespace(self, &it.namespace)?;
+                self.move_in(it)?;
             }
             Resource::Address(it) => needs_namespace(self, &it.namespace).and(needs_link(self, &it.link))?,
             Resource::Route(it) => needs_namespace(self, &it.namespace).and(needs_link(self, &it.link))?,
@@ -297,6 +338,45 @@ impl Host {
         }
         self.present.insert(key(resource), resource.clone());
         Ok(())
+    }
+
+    fn move_in(&mut self, moved: &Moved) -> Result<()> {
+        if self.present.contains_key(&format!("{:?}", crate::resource::Identity::Moved(&moved.namespace, &moved.name)))
+        {
+            return Ok(());
+        }
+        let Moved { source, name, .. } = moved;
+        let is_ours = self.present.values().any(|it| match it {
+            Resource::Bridge(it) => it.name == *source,
+            Resource::Veth(it) => it.name == *source,
+            _ => false,
+        });
+        if is_ours || self.uplink.as_ref() == Some(source) {
+            return Err(Error::forbidden(format!("link {source} is not to be moved")));
+        }
+        if !self.is_strangers(source) {
+            return Err(Error::not_found(format!("there is no link {source} in the host's namespace")));
+        }
+        self.facts.links.retain(|link| link.name != *source);
+        let number = self.born.remove(source);
+        self.born.extend(number.map(|number| (name.clone(), number)));
+        Ok(())
+    }
+
+    /// Moved links of a plan that are nowhere any more.
+    fn lost(&self, plan: &Plan) -> Vec<Moved> {
+        let moved = plan.resources().iter().filter_map(|it| match it {
+            Resource::Moved(moved) if !self.present.contains_key(&key(it)) => Some(moved),
+            _ => None,
+        });
+        moved.filter(|it| !self.is_strangers(&it.source)).cloned().collect()
+    }
+
+    fn put_back(&mut self, moved: &Moved) {
+        let number = self.born.remove(&moved.name);
+        self.born.extend(number.map(|number| (moved.source.clone(), number)));
+        self.facts.links.push(strangers_link(&moved.source, "veth"));
+        self.present.retain(|_, it| !it.is_by(&moved.namespace, &moved.name));
     }
 
     fn hold(&self, port: &PublishedPort) -> Result<()> {
@@ -326,6 +406,8 @@ impl Host {
             && bridge.owner == Owner::Us
         {
             self.born.remove(&bridge.name);
+        } else if let Some(Resource::Moved(moved)) = &was {
+            self.put_back(moved);
         }
         if let Resource::Netns(netns) = resource {
             self.namespaces.remove(&netns.path);
@@ -385,7 +467,9 @@ impl Kernel for FakeKernel {
     async fn restore(&self, plans: &[Plan]) -> Vec<Result<()>> {
         let mut outcomes = Vec::new();
         for plan in plans {
-            outcomes.push(plan.resources().iter().try_for_each(|resource| {
+            let lost = lock(&self.state).lost(plan);
+            let stays = |it: &&Resource| !needs_one_of(it, &lost);
+            outcomes.push(plan.resources().iter().filter(stays).try_for_each(|resource| {
                 self.fate.step(&format!("restore {}", key(resource)), || lock(&self.state).make(resource))
             }));
         }
@@ -399,9 +483,10 @@ impl Kernel for FakeKernel {
             Resource::Veth(it) => host.is_strangers(&it.name),
             _ => false,
         };
+        let lost = host.lost(plan);
         let drift = |resource: &Resource| {
             let deviation = match host.present.get(&key(resource)) {
-                None if strangers(resource) => Deviation::Obstructed,
+                None if strangers(resource) || needs_one_of(resource, &lost) => Deviation::Obstructed,
                 None => Deviation::Missing,
                 Some(there) if there != resource => Deviation::Altered,
                 Some(_) => return None,

@@ -59,6 +59,8 @@ pub enum Resource {
     Bridge(Bridge),
     /// A pair of virtual Ethernet links: one end a bridge port, the other in a sandbox.
     Veth(Veth),
+    /// A link that somebody else made in the host's namespace, moved into a sandbox.
+    Moved(Moved),
     /// An address on a link.
     Address(Address),
     /// A route.
@@ -168,6 +170,21 @@ pub struct Peer {
     pub mac: MacAddress,
     /// Whether it has IPv6 at all, a link-local address included.
     pub ipv6: bool,
+}
+
+/// See [`Resource::Moved`]. While it is in the sandbox it bears our mark. Removing it puts it back under the name that it
+/// had, and without its mark, for who made it to delete. What is not there, is ours, is the host's own or its way out, is
+/// never moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Its name in the host's namespace.
+    pub source: IfName,
+    /// Where it is moved.
+    pub namespace: Namespace,
+    /// Its name there.
+    pub name: IfName,
+    /// The MAC address that it shall have; `None` leaves it what it has.
+    pub mac: Option<MacAddress>,
 }
 
 /// See [`Resource::Address`]. Usable at once (no duplicate address detection), and announced to the neighbours.
@@ -377,6 +394,7 @@ pub enum Identity<'a> {
     Loopback(&'a Namespace),
     Sysctl(&'a Namespace, &'a str),
     Link(&'a IfName),
+    Moved(&'a Namespace, &'a IfName),
     Address(&'a Namespace, &'a IfName, IpNet),
     Route(&'a Namespace, u32, IpNet),
     SourceRule(&'a Namespace, IpAddr, u32),
@@ -409,6 +427,7 @@ impl Resource {
             Self::Loopback(it) => &it.namespace,
             Self::Sysctl(it) => &it.namespace,
             Self::Veth(it) => &it.peer.namespace,
+            Self::Moved(it) => &it.namespace,
             Self::Address(it) => &it.namespace,
             Self::Route(it) => &it.namespace,
             Self::SourceRule(it) => &it.namespace,
@@ -423,6 +442,9 @@ impl Resource {
     pub fn with_link_named(&self, namespace: &Namespace, before: &IfName, after: &IfName) -> Self {
         let is_it = |at: &Namespace, link: &IfName| at == namespace && link == before;
         match self {
+            Self::Moved(it) if is_it(&it.namespace, &it.name) => {
+                Self::Moved(Moved { name: after.clone(), ..it.clone() })
+            }
             Self::Address(it) if is_it(&it.namespace, &it.link) => {
                 Self::Address(Address { link: after.clone(), ..it.clone() })
             }
@@ -430,6 +452,15 @@ impl Resource {
                 Self::Route(Route { link: after.clone(), ..it.clone() })
             }
             other => other.clone(),
+        }
+    }
+
+    /// Whether it is an address on this link of a sandbox, or a route by it.
+    pub fn is_by(&self, namespace: &Namespace, link: &IfName) -> bool {
+        match self {
+            Self::Address(it) => it.namespace == *namespace && it.link == *link,
+            Self::Route(it) => it.namespace == *namespace && it.link == *link,
+            _ => false,
         }
     }
 
@@ -446,6 +477,7 @@ impl Resource {
             Self::Sysctl(it) => Identity::Sysctl(&it.namespace, &it.key),
             Self::Bridge(it) => Identity::Link(&it.name),
             Self::Veth(it) => Identity::Link(&it.name),
+            Self::Moved(it) => Identity::Moved(&it.namespace, &it.name),
             Self::Address(it) => Identity::Address(&it.namespace, &it.link, it.address),
             Self::Route(it) => Identity::Route(&it.namespace, it.table, it.destination.trunc()),
             Self::SourceRule(it) => Identity::SourceRule(&it.namespace, it.from, it.table),

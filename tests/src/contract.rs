@@ -7,8 +7,8 @@ use trestle_core::kernel::{Deviation, Kernel};
 use trestle_core::name::IfName;
 use trestle_core::port::{PortRange, Protocol};
 use trestle_core::resource::{
-    Address, Announcements, Bridge, FirewallNetwork, GatewayMode, Hairpin, Inside, Loopback, MAIN_TABLE, Namespace,
-    Netns, OpenedPort, Owner, Peer, PublishedPort, Resource, Route, SourceRule, Veth,
+    Address, Announcements, Bridge, FirewallNetwork, GatewayMode, Hairpin, Inside, Loopback, MAIN_TABLE, Moved,
+    Namespace, Netns, OpenedPort, Owner, Peer, PublishedPort, Resource, Route, SourceRule, Veth,
 };
 use trestle_core::{Plan, Result};
 
@@ -28,6 +28,15 @@ pub trait Stage: Send + Sync {
 
     /// Removes that again.
     fn remove_strangers_bridge(&self, name: &IfName);
+
+    /// Makes a link that is not Trestle's, and can be moved.
+    fn make_strangers_link(&self, name: &IfName);
+
+    /// Removes it, wherever it is; `inside` is where it was moved.
+    fn remove_strangers_link(&self, name: &IfName, inside: Option<(&Namespace, &IfName)>);
+
+    /// Lets the host's default route lead by this link.
+    fn lead_out_by(&self, link: &IfName);
 
     /// Where somebody else may put a namespace.
     fn strangers_netns(&self) -> PathBuf;
@@ -63,6 +72,9 @@ pub async fn contract(stage: &dyn Stage) {
     another_namespace_at_the_path_of_a_given_one_is_left_alone(stage).await;
     leaving_a_given_namespace_that_is_gone_succeeds(stage).await;
     whoever_leaves_goes_although_something_can_not_be_set_up(stage).await;
+    a_strangers_link_is_moved_in_and_put_back(stage).await;
+    a_link_that_is_not_to_be_moved_is_refused_and_left_alone(stage).await;
+    a_moved_link_that_is_gone_is_told_and_keeps_nothing_else_from_being_restored(stage).await;
 }
 
 async fn applying_twice_is_applying_once(stage: &dyn Stage) {
@@ -300,6 +312,123 @@ async fn whoever_leaves_goes_although_something_can_not_be_set_up(stage: &dyn St
     kernel.remove(&next).await.expect("removing");
     reap(stage, &next).await;
     assert_nothing_left(stage).await;
+}
+
+async fn a_strangers_link_is_moved_in_and_put_back(stage: &dyn Stage) {
+    let (kernel, plan, link) = (stage.kernel(), visitor(stage, "stranger0"), name("stranger0"));
+    stage.make_strangers_link(&link);
+    kernel.apply(&plan).await.expect("applying");
+    assert_eq!(stage.link(&Namespace::Host, &link), None, "it is in the host's namespace still");
+    assert_intact(stage, &plan).await;
+    kernel.apply(&plan).await.expect("a second time");
+    assert_intact(stage, &plan).await;
+    assert_eq!(kernel.sweep(std::slice::from_ref(&plan)).await.expect("sweeping"), Vec::<String>::new());
+    let ground = ground(stage);
+    kernel.replace(&plan, &ground).await.expect("taking it out");
+    reap(stage, &plan).await;
+    assert!(stage.link(&Namespace::Host, &link).is_some(), "it was not put back");
+    assert_intact(stage, &ground).await;
+    kernel.replace(&ground, &plan).await.expect("once more");
+    assert_intact(stage, &plan).await;
+    kernel.remove(&plan).await.expect("removing the sandbox with it");
+    kernel.remove(&plan).await.expect("a second time");
+    reap(stage, &plan).await;
+    assert!(stage.link(&Namespace::Host, &link).is_some(), "it went with the sandbox");
+    stage.remove_strangers_link(&link, None);
+    assert_nothing_left(stage).await;
+}
+
+async fn a_link_that_is_not_to_be_moved_is_refused_and_left_alone(stage: &dyn Stage) {
+    let kernel = stage.kernel();
+    let (first, uplink, bridge) = (name("stranger0"), name("uplink0"), name("br-contract"));
+    stage.make_strangers_link(&first);
+    stage.make_strangers_link(&uplink);
+    stage.lead_out_by(&uplink);
+    let here = network().then(&visitor(stage, "stranger0"));
+    kernel.apply(&here).await.expect("applying");
+    let before = [&uplink, &bridge].map(|link| stage.link(&Namespace::Host, link));
+    for (source, kind) in [
+        ("nowhere0", ErrorKind::NotFound),
+        ("stranger0", ErrorKind::NotFound),
+        ("uplink0", ErrorKind::Forbidden),
+        ("br-contract", ErrorKind::Forbidden),
+    ] {
+        let mut second = visitor(stage, source).resources().to_vec();
+        for resource in &mut second {
+            *resource = resource.with_link_named(&Namespace::At(stage.netns(1)), &name("eth0"), &name("eth1"));
+        }
+        let both = here.clone().then(
+            &second
+                .into_iter()
+                .filter(|it| {
+                    it.is_by(&Namespace::At(stage.netns(1)), &name("eth1")) || matches!(it, Resource::Moved(_))
+                })
+                .collect(),
+        );
+        let error = kernel.replace(&here, &both).await.expect_err("it is not to be moved");
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(source), "{error}");
+        kernel.replace(&both, &here).await.expect("undoing it");
+        assert_intact(stage, &here).await;
+    }
+    assert_eq!([&uplink, &bridge].map(|link| stage.link(&Namespace::Host, link)), before);
+    kernel.remove(&here).await.expect("removing");
+    reap(stage, &here).await;
+    stage.remove_strangers_link(&first, None);
+    stage.remove_strangers_link(&uplink, None);
+    assert_nothing_left(stage).await;
+}
+
+async fn a_moved_link_that_is_gone_is_told_and_keeps_nothing_else_from_being_restored(stage: &dyn Stage) {
+    let (kernel, plan, link) = (stage.kernel(), visitor(stage, "stranger0"), name("stranger0"));
+    stage.make_strangers_link(&link);
+    kernel.apply(&plan).await.expect("applying");
+    let inside = Namespace::At(stage.netns(1));
+    stage.remove_strangers_link(&link, Some((&inside, &name("eth0"))));
+    let drifts = kernel.verify(&plan).await.expect("verifying");
+    assert!(drifts.iter().any(|it| it.resource.contains("link stranger0")), "{drifts:?}");
+    assert!(drifts.iter().all(|it| it.deviation == Deviation::Obstructed), "nothing of it can be mended: {drifts:?}");
+    stage.destroy(&Resource::Loopback(Loopback { namespace: inside.clone() }));
+    let restored = kernel.restore(std::slice::from_ref(&plan)).await.remove(0);
+    assert!(restored.is_ok(), "{restored:?}");
+    assert_intact(stage, &ground(stage)).await;
+    kernel.remove(&plan).await.expect("removing");
+    reap(stage, &plan).await;
+    stage.remove_strangers_link(&link, None);
+    assert_nothing_left(stage).await;
+}
+
+/// A sandbox with nothing in it.
+fn ground(stage: &dyn Stage) -> Plan {
+    let namespace = Namespace::At(stage.netns(1));
+    Plan::from(vec![Resource::Netns(Netns { path: stage.netns(1) }), Resource::Loopback(Loopback { namespace })])
+}
+
+/// A sandbox with a stranger's link in it.
+fn visitor(stage: &dyn Stage, source: &str) -> Plan {
+    let namespace = Namespace::At(stage.netns(1));
+    let moved = vec![
+        Resource::Moved(Moved {
+            source: name(source),
+            namespace: namespace.clone(),
+            name: name("eth0"),
+            mac: Some("02:00:00:02:86:01".parse().expect("a MAC address")),
+        }),
+        Resource::Address(Address {
+            namespace: namespace.clone(),
+            link: name("eth0"),
+            address: "10.87.0.1/24".parse().expect("an address"),
+            announcements: Announcements::default(),
+        }),
+        Resource::Route(Route {
+            namespace,
+            table: MAIN_TABLE,
+            destination: "10.88.0.0/16".parse().expect("a destination"),
+            gateway: Some([10, 87, 0, 254].into()),
+            link: name("eth0"),
+        }),
+    ];
+    ground(stage).then(&Plan::from(moved))
 }
 
 /// A new namespace of somebody else's.

@@ -405,6 +405,12 @@ pub(super) fn check_place(place: &Reservation, sandbox: &Sandbox) -> Result<()> 
             sandbox.name
         )));
     }
+    if capability.ports == Ports::ViaBridge && !place.endpoint.wanted.is_empty() {
+        return Err(Error::unsupported(format!(
+            "driver {driver} of network {network} publishes no ports, and publishing them over the bridge network is not \
+             possible yet; connect the sandbox to a bridge network too, and publish them there"
+        )));
+    }
     if capability.ports == Ports::NotApplicable && !place.endpoint.wanted.is_empty() {
         return Err(Error::invalid(format!("networks of driver {driver} publish no ports")));
     }

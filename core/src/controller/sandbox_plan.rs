@@ -87,7 +87,8 @@ fn ground(netns: &SandboxNetns) -> Plan {
 struct WayOut<'a> {
     link: &'a IfName,
     address: IpNet,
-    gateway: IpAddr,
+    /// `None` where everything is on the link itself.
+    gateway: Option<IpAddr>,
     table: u32,
     has_udp_ports: bool,
 }
@@ -95,11 +96,11 @@ struct WayOut<'a> {
 impl Member<'_> {
     /// Smaller goes first: larger priority; not internal; gateways of both families; the primary network; by name.
     fn rank(&self) -> impl Ord + use<'_> {
-        let gateways = self.attachment.gateway_v4.iter().count() + self.attachment.gateway_v6.iter().count();
+        let ways_out = usize::from(self.attachment.leads_out_v4()) + usize::from(self.attachment.leads_out_v6());
         (
             Reverse(self.endpoint.priority),
             self.network.internal,
-            Reverse(gateways),
+            Reverse(ways_out),
             Reverse(self.endpoint.primary),
             &self.network.name,
             self.endpoint.id,
@@ -108,15 +109,17 @@ impl Member<'_> {
 
     fn way_out_v4(&self) -> Option<WayOut<'_>> {
         let address: Ipv4Net = self.endpoint.lease.as_ref()?.v4?;
-        self.way_out(address.into(), self.attachment.gateway_v4?.into())
+        let gateway = self.attachment.gateway_v4.map(IpAddr::from);
+        self.attachment.leads_out_v4().then(|| self.way_out(address.into(), gateway))?
     }
 
     fn way_out_v6(&self) -> Option<WayOut<'_>> {
         let address: Ipv6Net = self.endpoint.lease.as_ref()?.v6?;
-        self.way_out(address.into(), self.attachment.gateway_v6?.into())
+        let gateway = self.attachment.gateway_v6.map(IpAddr::from);
+        self.attachment.leads_out_v6().then(|| self.way_out(address.into(), gateway))?
     }
 
-    fn way_out(&self, address: IpNet, gateway: IpAddr) -> Option<WayOut<'_>> {
+    fn way_out(&self, address: IpNet, gateway: Option<IpAddr>) -> Option<WayOut<'_>> {
         Some(WayOut {
             link: self.attachment.interface.as_ref()?,
             address,
@@ -141,11 +144,11 @@ fn ways_out<'a>(netns: &SandboxNetns, ways: impl Iterator<Item = WayOut<'a>>, ev
     };
     for (place, way) in ways.enumerate() {
         if place == 0 {
-            plan.push(route(&way, MAIN_TABLE, everywhere, Some(way.gateway)));
+            plan.push(route(&way, MAIN_TABLE, everywhere, way.gateway));
             continue;
         }
         plan.push(route(&way, way.table, way.address.trunc(), None));
-        plan.push(route(&way, way.table, everywhere, Some(way.gateway)));
+        plan.push(route(&way, way.table, everywhere, way.gateway));
         plan.push(Resource::SourceRule(SourceRule {
             namespace: netns.namespace(),
             from: way.address.addr(),

@@ -4,7 +4,8 @@ use std::fmt::{Display, Formatter, Result};
 use std::net::IpAddr;
 
 use super::{
-    Address, Bridge, Namespace, Netns, OpenedPort, Owner, PublishedPort, Resource, Route, SourceRule, Sysctl, Veth,
+    Address, Bridge, Moved, Namespace, Netns, OpenedPort, Owner, PublishedPort, Resource, Route, SourceRule, Sysctl,
+    Veth,
 };
 
 impl Display for Resource {
@@ -15,6 +16,7 @@ impl Display for Resource {
             Self::Sysctl(it) => it.fmt(f),
             Self::Bridge(it) => it.fmt(f),
             Self::Veth(it) => it.fmt(f),
+            Self::Moved(it) => it.fmt(f),
             Self::Address(it) => it.fmt(f),
             Self::Route(it) => it.fmt(f),
             Self::SourceRule(it) => it.fmt(f),
@@ -53,6 +55,12 @@ impl Display for Bridge {
 impl Display for Veth {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "link {}", self.name)
+    }
+}
+
+impl Display for Moved {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        write!(f, "link {}, moved as {}{}", self.source, self.name, Where(&self.namespace))
     }
 }
 
@@ -155,6 +163,15 @@ mod tests {
         };
         for (resource, name) in [
             (Resource::Netns(Netns { path: "/run/x".into() }), "namespace /run/x"),
+            (
+                Resource::Moved(Moved {
+                    source: "weave1".try_into().unwrap(),
+                    namespace: namespace.clone(),
+                    name: "eth0".try_into().unwrap(),
+                    mac: None,
+                }),
+                "link weave1, moved as eth0 in /run/x",
+            ),
             (route("0.0.0.0/0"), "default IPv4 route in /run/x"),
             (route("::/0"), "default IPv6 route in /run/x"),
             (route("10.0.0.7/24"), "route to 10.0.0.0/24 in /run/x"),

@@ -28,6 +28,11 @@ impl Instance {
     }
 }
 
+/// Whether a link group is one of ours, whatever installation's.
+pub(crate) fn is_any_instance_s(group: u32) -> bool {
+    matches!(group >> 24, 0x54 | 0x55)
+}
+
 impl fmt::Display for Instance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:06x}", self.0)

@@ -19,7 +19,7 @@ use trestle_core::resource::Namespace;
 use trestle_core::{Doing, Error, Result, failpoint};
 
 use crate::netlink::Socket;
-use crate::nursery::{Newborn, Nursery, STACK};
+use crate::nursery::{Newborn, Nursery, STACK, THIS};
 
 /// How many sockets into sandboxes stay open between changes: an open one costs a file and keeps its namespace alive.
 const KEPT_OPEN: usize = 64;
@@ -29,6 +29,11 @@ const NSFS: i128 = 0x6e73_6673;
 
 /// `NS_GET_NSTYPE` (linux/nsfs.h): of which kind a namespace is, as the flag that makes one.
 const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+
+/// The calling thread's own namespace, which is the host's: no thread that goes on ever leaves it.
+pub(crate) fn own() -> Result<File> {
+    File::open(THIS).map_err(|error| Error::internal(format!("{THIS}: {error}")))
+}
 
 /// The namespaces of sandboxes, as the worker reaches them.
 pub(crate) struct Namespaces {

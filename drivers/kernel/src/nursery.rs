@@ -18,7 +18,7 @@ use crate::netlink::Socket;
 pub(crate) const STACK: usize = 128 << 10;
 
 /// The calling thread's own namespace.
-const THIS: &str = "/proc/thread-self/ns/net";
+pub(crate) const THIS: &str = "/proc/thread-self/ns/net";
 
 /// A network namespace without a name. It goes when this is dropped.
 pub(crate) struct Newborn {

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use trestle_core::Plan;
 use trestle_core::resource::{
-    Address, Bridge, MAIN_TABLE, NAME_SERVER_V4, NAME_SERVER_V6, NameServer, Namespace, Owner, Resource, Route, Veth,
+    Address, Bridge, MAIN_TABLE, Moved, NAME_SERVER_V4, NAME_SERVER_V6, NameServer, Namespace, Owner, Resource, Route,
+    Veth,
 };
 
 use crate::firewall::{self, Backend};
@@ -43,6 +44,7 @@ fn commands(resource: &Resource) -> Vec<String> {
         Resource::Sysctl(it) => vec![format!("{}sysctl -w {}={}", within(&it.namespace), it.key, quoted(&it.value))],
         Resource::Bridge(it) => bridge(it),
         Resource::Veth(it) => veth(it),
+        Resource::Moved(it) => moved(it),
         Resource::Address(it) => vec![address(it)],
         Resource::Route(it) => vec![route(it)],
         Resource::SourceRule(it) => vec![format!(
@@ -109,6 +111,15 @@ fn veth(veth: &Veth) -> Vec<String> {
     }
     lines.push(format!("{inside}ip link set {} up", peer.name));
     lines
+}
+
+fn moved(moved: &Moved) -> Vec<String> {
+    let Moved { source, namespace, name, mac } = moved;
+    let place = namespace.path().map(|path| format!(" netns {}", quoted_path(path))).unwrap_or_default();
+    let inside = within(namespace);
+    let address = mac.map(|mac| format!("{inside}ip link set {name} address {mac}"));
+    let lines = [Some(format!("ip link set {source}{place} name {name}")), address];
+    lines.into_iter().flatten().chain([format!("{inside}ip link set {name} up")]).collect()
 }
 
 fn address(address: &Address) -> String {

@@ -222,8 +222,8 @@ impl Driver for RemoteDriver {
                 return Err(self.plugin.failed::<Join>(failure));
             }
         };
-        match Placement::read(&reply, endpoint).and_then(|placement| placement.joined(slot)) {
-            Ok(joined) => Ok(joined),
+        match Placement::read(&reply, endpoint) {
+            Ok(placement) => Ok(placement.joined(slot)),
             Err(cause) => {
                 // Where this fails, the controller asks for it again.
                 let left = self.plugin.ask_to_let_go(&Leave(place(network, endpoint)), &id).await;

@@ -8,7 +8,7 @@ use trestle_core::driver::{InterfaceName, Joined, Slot};
 use trestle_core::endpoint::Endpoint;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
-use trestle_core::resource::{Address, Announcements, MAIN_TABLE, Resource, Route};
+use trestle_core::resource::{Address, Announcements, MAIN_TABLE, Moved, Resource, Route};
 use trestle_core::{Error, Result};
 
 use super::address::{neighbour, subnet};
@@ -156,20 +156,28 @@ impl Placement {
                 link: link.clone(),
             })
         });
-        addresses.chain(routes).collect()
+        let moved = self.link.iter().map(|it| {
+            Resource::Moved(Moved {
+                source: it.source.clone(),
+                namespace: namespace.clone(),
+                name: link.clone(),
+                mac: it.mac,
+            })
+        });
+        moved.chain(addresses).chain(routes).collect()
     }
 
     /// As the controller takes it.
-    ///
-    /// # Errors
-    /// `Unsupported` if there is a link to move: no resource of a plan says that yet.
-    pub fn joined(&self, slot: &Slot) -> Result<Joined> {
-        match &self.link {
-            None => Ok(Joined::default()),
-            Some(link) => Err(Error::unsupported(format!(
-                "moving the plugin's link {} into the sandbox as {} is not possible in this version",
-                link.source, slot.interface
-            ))),
+    pub fn joined(&self, slot: &Slot) -> Joined {
+        Joined {
+            plan: self.resources(slot).into(),
+            interface: self.link.as_ref().map(|_| slot.interface.clone()),
+            gateway_v4: self.gateway_v4,
+            gateway_v6: self.gateway_v6,
+            out_by_link_v4: self.out_by_link_v4,
+            out_by_link_v6: self.out_by_link_v6,
+            declines_gateway: self.disable_gateway_service,
+            wish: self.link.as_ref().map(|link| link.wish.clone()),
         }
     }
 }
@@ -294,13 +302,16 @@ mod tests {
         assert_eq!(
             told,
             [
+                "link vethab, moved as eth0 in /run/netns/1",
                 "address 10.0.0.2/24 on eth0 in /run/netns/1",
                 "address fd00::2/64 on eth0 in /run/netns/1",
                 "route to 169.254.1.1/32 in /run/netns/1",
                 "route to 10.9.0.0/16 in /run/netns/1",
             ]
         );
-        assert_eq!(placement.joined(&slot()).unwrap_err().kind(), ErrorKind::Unsupported);
+        let joined = placement.joined(&slot());
+        assert_eq!(joined.wish, Some(InterfaceName::Numbered("weave".into())));
+        assert!(joined.declines_gateway && joined.gateway_v4.is_some());
     }
 
     #[test]
@@ -323,7 +334,7 @@ mod tests {
     fn nothing_is_a_placement_without_a_link() {
         for nothing in [json!({}), json!({"InterfaceName": null}), json!({"InterfaceName": {}})] {
             let placement = read(nothing).unwrap();
-            assert_eq!(placement.joined(&slot()).unwrap(), Joined::default());
+            assert_eq!(placement.joined(&slot()), Joined::default());
         }
     }
 

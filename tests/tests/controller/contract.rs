@@ -32,6 +32,18 @@ impl Stage for InMemory {
         self.0.remove_strangers_bridge(name);
     }
 
+    fn make_strangers_link(&self, name: &IfName) {
+        self.0.make_strangers_link(name);
+    }
+
+    fn remove_strangers_link(&self, name: &IfName, _inside: Option<(&Namespace, &IfName)>) {
+        self.0.remove_strangers_link(name);
+    }
+
+    fn lead_out_by(&self, link: &IfName) {
+        self.0.lead_out_by(Some(link));
+    }
+
     fn strangers_netns(&self) -> PathBuf {
         "/run/netns/strangers".into()
     }

@@ -18,7 +18,7 @@ use rtnetlink::{
     AddressMessageBuilder, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
 use trestle_core::mac::MacAddress;
-use trestle_core::resource::{Address, Bridge, Route, SourceRule, Veth};
+use trestle_core::resource::{Address, Bridge, Moved, Route, SourceRule, Veth};
 
 use super::Request;
 use crate::mark::{Instance, PROTOCOL};
@@ -80,6 +80,26 @@ pub(crate) fn link_down(which: Which<'_>) -> Request {
 /// the bridge enables a port again when the sandbox sets its end down and up.
 pub(crate) fn cut_off(index: u32, instance: Instance) -> Request {
     change(link(Which::Index(index)).link_group(instance.doomed_group()).down().build())
+}
+
+/// Into another namespace, with another name, marked as ours. The kernel sets it down on the way.
+pub(crate) fn move_link(index: u32, namespace: RawFd, moved: &Moved, instance: Instance) -> Request {
+    let builder =
+        link(Which::Index(index)).setns_by_fd(namespace).name(moved.name.as_str()).link_group(instance.live_group());
+    let builder = match moved.mac {
+        Some(mac) => builder.address(mac.octets().to_vec()),
+        None => builder,
+    };
+    change(builder.build())
+}
+
+/// Into another namespace, with another name, and nobody's mark (group 0 is every link's that has none).
+pub(crate) fn put_back(index: u32, namespace: RawFd, name: &str) -> Request {
+    change(link(Which::Index(index)).setns_by_fd(namespace).name(name).link_group(0).down().build())
+}
+
+pub(crate) fn set_mac(index: u32, mac: MacAddress) -> Request {
+    change(link(Which::Index(index)).address(mac.octets().to_vec()).build())
 }
 
 pub(crate) fn delete_link(index: u32) -> Request {

@@ -8,7 +8,7 @@ use netlink_packet_route::AddressFamily;
 use trestle_core::error::Error;
 use trestle_core::mac::MacAddress;
 use trestle_core::name::IfName;
-use trestle_core::resource::{Address, Announcements, Namespace, Owner, Resource, Route, SourceRule, Veth};
+use trestle_core::resource::{Address, Announcements, Moved, Namespace, Owner, Resource, Route, SourceRule, Veth};
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
@@ -25,6 +25,7 @@ use crate::repeat::News;
 pub(super) struct Inside<'a> {
     pub(super) loopback: Option<&'a Resource>,
     pub(super) peers: Vec<&'a Veth>,
+    pub(super) moved: Vec<&'a Moved>,
     pub(super) addresses: Vec<&'a Address>,
     pub(super) routes: Vec<&'a Route>,
     /// Routes that stand already, with other values.
@@ -45,6 +46,9 @@ impl<'a> Inside<'a> {
             let name = Which::Name(veth.peer.name.as_str());
             steps.push(Step::new(message::address_generation(name, veth.peer.ipv6), "setting up", veth).or(NO_IPV6));
             steps.push(Step::new(message::link_up(name), "setting up", veth));
+        }
+        for moved in self.moved.iter().copied() {
+            steps.push(Step::new(message::link_up(Which::Name(moved.name.as_str())), "setting up", moved));
         }
         steps
     }

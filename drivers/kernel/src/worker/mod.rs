@@ -4,6 +4,7 @@
 //! |---|---|
 //! | in which order a difference is made so | `replace` |
 //! | bridges and pairs | `links` |
+//! | links that strangers made | `moved` |
 //! | addresses, routes, rules | `addressing` |
 //! | what is not as it should be | `verify` |
 //! | what is ours and in no plan | `sweep` |
@@ -11,6 +12,7 @@
 mod addressing;
 mod facts;
 mod links;
+mod moved;
 mod replace;
 mod restore;
 mod steps;

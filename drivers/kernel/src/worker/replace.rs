@@ -21,7 +21,7 @@ use trestle_core::error::Error;
 use trestle_core::name::IfName;
 use trestle_core::plan::Difference;
 use trestle_core::port::{PortRange, Protocol};
-use trestle_core::resource::{Bridge, NameServer, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
+use trestle_core::resource::{Bridge, Moved, NameServer, Namespace, Netns, PublishedPort, Resource, Sysctl, Veth};
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
@@ -106,6 +106,7 @@ impl Worker {
             Error::several(errors).map_or(Ok(()), Err)?;
         }
         let born = self.make_links(&wanted.bridges, &wanted.veths)?;
+        self.move_in(&wanted.strangers)?;
         // Settings of links stand between what opens the links and what uses them; without any, both go as one.
         let apart = !wanted.sysctls.is_empty();
         if apart {
@@ -168,6 +169,7 @@ impl Worker {
             errors.extend(self.withdraw(namespace, outgoing));
         }
         errors.extend(self.cut_off(&going.bridges, &going.veths));
+        errors.extend(self.put_back(&going.strangers));
         // After the host's end, for these set the sandbox's end down: the port is shut before the address goes.
         for (namespace, outgoing) in going.outgoing.iter().filter(|(_, outgoing)| !outgoing.peers.is_empty()) {
             errors.extend(self.withdraw(namespace, outgoing));
@@ -195,6 +197,8 @@ struct Wanted<'a> {
     veths: Vec<&'a Veth>,
     /// Pairs whose peer changes its place or its name: made anew.
     moved: Vec<(&'a Veth, &'a Veth)>,
+    /// Links that strangers made.
+    strangers: Vec<&'a Moved>,
     sysctls: Vec<&'a Sysctl>,
     inside: BTreeMap<&'a Namespace, Inside<'a>>,
     names: Vec<&'a NameServer>,
@@ -232,6 +236,10 @@ impl<'a> Wanted<'a> {
             Resource::Sysctl(it) => self.sysctls.push(it),
             Resource::Bridge(it) => self.bridges.push(it),
             Resource::Veth(it) => self.add_veth(it),
+            Resource::Moved(it) => {
+                self.strangers.push(it);
+                self.inside.entry(&it.namespace).or_default().moved.push(it);
+            }
             Resource::Address(it) => self.inside.entry(&it.namespace).or_default().addresses.push(it),
             Resource::Route(it) => self.inside.entry(&it.namespace).or_default().routes.push(it),
             Resource::SourceRule(it) => self.inside.entry(&it.namespace).or_default().rules.push(it),
@@ -258,6 +266,7 @@ struct Going<'a> {
     netns: Vec<&'a Netns>,
     bridges: Vec<&'a Bridge>,
     veths: Vec<&'a Veth>,
+    strangers: Vec<&'a Moved>,
     outgoing: BTreeMap<&'a Namespace, Outgoing<'a>>,
     names: Vec<&'a NameServer>,
 }
@@ -281,6 +290,7 @@ impl<'a> Going<'a> {
                         going.outgoing.entry(&it.peer.namespace).or_default().peers.push(it);
                     }
                 }
+                Resource::Moved(it) => going.strangers.push(it),
                 Resource::Address(it) if stays(&it.namespace) => {
                     going.outgoing.entry(&it.namespace).or_default().addresses.push(it);
                 }

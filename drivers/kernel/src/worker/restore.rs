@@ -4,6 +4,7 @@ use trestle_core::resource::Resource;
 use trestle_core::{Error, Plan, Result};
 
 use super::Worker;
+use super::moved::needs_one_of;
 
 impl Worker {
     /// See [`trestle_core::kernel::Kernel::restore`]. The firewall goes first: what it lets through is what stood
@@ -27,7 +28,12 @@ impl Worker {
                 self.ports.hold_or_remember(port);
             }
         }
-        let links: Plan = plan.resources().iter().filter(|it| !it.is_firewall()).cloned().collect();
+        let lost = self.lost(plan)?;
+        for link in &lost {
+            tracing::warn!(%link, "it is gone, and only its plugin can make it again");
+        }
+        let stays = |it: &&Resource| !it.is_firewall() && !needs_one_of(it, &lost);
+        let links: Plan = plan.resources().iter().filter(stays).cloned().collect();
         let made = self.set_up(&Plan::new().difference(&links), &links);
         // Nobody's address is new here, so once is enough: after a restart there may be hundreds of them.
         self.end_announcements(&links.resources().iter().collect::<Vec<_>>());

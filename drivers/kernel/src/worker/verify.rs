@@ -6,12 +6,13 @@ use netlink_packet_route::AddressFamily;
 use trestle_core::error::ErrorKind;
 use trestle_core::kernel::{Deviation, Drift};
 use trestle_core::resource::{
-    Address, Bridge, NameServer, Namespace, Owner, Resource, Route, SourceRule, Sysctl, Veth,
+    Address, Bridge, Moved, NameServer, Namespace, Owner, Resource, Route, SourceRule, Sysctl, Veth,
 };
 use trestle_core::{Doing, Plan, Result};
 
 use super::Worker;
 use super::links::are_paired;
+use super::moved::{Missed, deviation, needs_one_of};
 use crate::mark::{Instance, PROTOCOL};
 use crate::namespace;
 use crate::netlink::observed::{SeenAddress, SeenRoute, SeenRule};
@@ -37,6 +38,7 @@ impl Worker {
                 scenes.insert(namespace.clone(), scene);
             }
         }
+        let lost = self.lost(plan)?;
         let scene = |namespace: &Namespace| scenes.get(namespace).and_then(Option::as_ref);
         for resource in plan.resources() {
             let found = match resource {
@@ -46,6 +48,8 @@ impl Worker {
                 Resource::Sysctl(it) => self.setting(it)?,
                 Resource::Bridge(it) => bridge(it, scene(&Namespace::Host), self.instance),
                 Resource::Veth(it) => veth(it, scene(&Namespace::Host), scene(&it.peer.namespace), self.instance),
+                Resource::Moved(it) => moved(it, scene(&Namespace::Host), scene(&it.namespace), self.instance),
+                it if needs_one_of(it, &lost) => Some((Deviation::Obstructed, "its link is gone".to_owned())),
                 Resource::Address(it) => address(it, scene(&it.namespace)),
                 Resource::Route(it) => route(it, scene(&it.namespace)),
                 Resource::SourceRule(it) => rule(it, scene(&it.namespace)),
@@ -141,6 +145,7 @@ fn namespaces(resource: &Resource) -> impl Iterator<Item = &Namespace> {
         Resource::Loopback(it) => (Some(&it.namespace), None),
         Resource::Bridge(_) => (Some(HOST), None),
         Resource::Veth(it) => (Some(HOST), Some(&it.peer.namespace)),
+        Resource::Moved(it) => (Some(HOST), Some(&it.namespace)),
         Resource::Address(it) => (Some(&it.namespace), None),
         Resource::Route(it) => (Some(&it.namespace), None),
         Resource::SourceRule(it) => (Some(&it.namespace), None),
@@ -201,6 +206,16 @@ fn veth(wanted: &Veth, host: Option<&Scene>, inside: Option<&Scene>, instance: I
         (link.hairpin.is_some_and(|hairpin| hairpin != wanted.hairpin)).then(|| "its hairpin mode is wrong".to_owned()),
     ];
     all_of(differences)
+}
+
+/// What only a plugin can mend is told, and not tried again and again.
+fn moved(wanted: &Moved, host: Option<&Scene>, inside: Option<&Scene>, instance: Instance) -> Found {
+    Some(match deviation(wanted, host.map(|it| &it.links), inside.map(|it| &it.links), instance)? {
+        Missed::NotMoved => missing("it is in the host's namespace"),
+        Missed::Lost => (Deviation::Obstructed, "it is gone, and only its plugin can make it again".to_owned()),
+        Missed::Stranger => (Deviation::Obstructed, format!("another link is called {} there", wanted.name)),
+        Missed::Altered(how) => altered(how),
+    })
 }
 
 /// A stranger's link in the place of ours; ours that was cut off is as good as gone.

@@ -35,6 +35,24 @@ impl Stage for RealStage {
         ip(&format!("link del {name}"));
     }
 
+    fn make_strangers_link(&self, name: &IfName) {
+        ip(&format!("link add {name} type veth peer name {name}p"));
+    }
+
+    fn remove_strangers_link(&self, name: &IfName, inside: Option<(&Namespace, &IfName)>) {
+        match inside {
+            Some((namespace, name)) => within(namespace, &format!("link del {name}")),
+            // Its other end stayed, or went with it.
+            None => drop(try_ip(&format!("link del {name}p"))),
+        }
+    }
+
+    fn lead_out_by(&self, link: &IfName) {
+        ip(&format!("address add 192.0.2.86/24 dev {link}"));
+        ip(&format!("link set {link} up"));
+        ip(&format!("route add default via 192.0.2.1 dev {link}"));
+    }
+
     fn strangers_netns(&self) -> PathBuf {
         "/run/netns/strangers".into()
     }
