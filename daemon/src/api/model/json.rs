@@ -39,6 +39,11 @@ pub(super) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D)
     Ok(Vec::<Object<T>>::deserialize(reader)?.into_iter().map(|Object(value)| value).collect())
 }
 
+/// One object; serde would take a list of its values, too.
+pub(super) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+    Object::deserialize(reader).map(|Object(value)| value)
+}
+
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

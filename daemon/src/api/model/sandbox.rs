@@ -30,7 +30,7 @@ pub struct NewSandbox {
     #[serde(default)]
     pub host: bool,
     /// What it is told about names. Names of the networks that it is on are found in any case.
-    #[serde(default, skip_serializing_if = "NamingWishes::is_empty")]
+    #[serde(default, deserialize_with = "json::object", skip_serializing_if = "NamingWishes::is_empty")]
     pub naming: NamingWishes,
     /// Whether it is told nothing: it has neither a name server nor files that tell of names.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
