@@ -33,10 +33,10 @@ need conntrack conntrack "tests look at the connection tracker with it"
 need ping iputils-ping "tests ask with it whether somebody is there"
 need busybox busybox-static "tests look up names as it does"
 need musl-gcc musl-tools "tests look up names as programs that are built against musl do"
+need docker docker.io "tests ask the container engine by its command line"
 if [ "${1:-}" = bench ]; then
     need dnsperf dnsperf "measures how fast names are told"
 fi
-need docker docker.io "tests ask the container engine by its command line"
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
         say "install what Debian calls:$missing"
