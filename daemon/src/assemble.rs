@@ -74,6 +74,7 @@ pub async fn engine(settings: &Settings, controller: Controller) -> Result<Engin
         entropy: Arc::new(SystemEntropy),
         bridge: settings.bridge.clone(),
         network_defaults: settings.network_defaults.clone(),
+        cgroup_parent: settings.cgroup_parent.clone(),
     };
     Engine::open(options).await.doing(|| "opening the container engine")
 }

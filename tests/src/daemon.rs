@@ -370,7 +370,8 @@ fn launch(
     let mut command = Command::new(program("trestled"));
     command.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root);
     command.arg(format!("--spare-sandboxes={}", setup.spares.per_network));
-    command.arg("--firewall-backend").arg(setup.firewall.to_string()).arg(format!("--engine={}", setup.engine));
+    command.arg("--firewall-backend").arg(setup.firewall.to_string());
+    command.arg(format!("--engine={}", setup.engine)).arg("--cgroup-parent").arg(crate::engine::cgroup_parent(host));
     let config = host.folder().join("daemon.json");
     fs::write(&config, "{}").expect("a test's folder can be written");
     command.arg("--config-file").arg(config).env("NOTIFY_SOCKET", &notify);

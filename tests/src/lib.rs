@@ -8,6 +8,7 @@
 //! | servers that tell whom they saw, and clients that tell what came back | [`traffic`] |
 //! | everything in a namespace, to compare before and after | [`snapshot`] |
 //! | what may be asked of Trestle, through the library and through the daemon | [`front`], [`library`], [`daemon`] |
+//! | the daemon as docker's command line has it | [`engine`] |
 //! | the daemon's own API, a request at a time | [`api`] |
 //! | the real docker command line | [`docker`] |
 //! | networks for the drivers' golden files | [`golden_cases`] |
@@ -22,6 +23,7 @@ pub mod api;
 pub mod contract;
 pub mod daemon;
 pub mod docker;
+pub mod engine;
 pub mod front;
 pub mod golden_cases;
 pub mod host;

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use trestle_core::Result;
 use trestle_core::controller::Controller;
 use trestle_core::entropy::Entropy;
 use trestle_core::surroundings::Clock;
+use trestle_core::{Doing, Error, Result};
 
+use crate::container::{Containers, containers};
 use crate::event::{Events, Noun};
 use crate::image::Images;
 use crate::network::boot::{self, BridgeSettings};
 use crate::network::{DefaultOption, Networks};
+use crate::runtime::host::Host;
 use crate::volume::Volumes;
 
 /// What an engine is given.
@@ -31,6 +33,8 @@ pub struct Options {
     pub bridge: Option<BridgeSettings>,
     /// What networks get that don't say.
     pub network_defaults: Vec<DefaultOption>,
+    /// The control group that containers' own lie in, unless they say otherwise.
+    pub cgroup_parent: String,
 }
 
 /// Containers, and all that they need. Cheap to clone; each clone is the same one.
@@ -45,10 +49,14 @@ struct Parts {
     volumes: Volumes,
     events: Arc<Events>,
     networks: Networks,
+    containers: std::result::Result<Containers, String>,
 }
 
 impl Engine {
     /// Takes over what an earlier one left.
+    ///
+    /// A host without a runtime for containers still has networks and images: why it has no containers is told to whoever
+    /// asks for one.
     pub async fn open(options: Options) -> Result<Self> {
         boot::make(&options.controller, options.bridge.as_ref()).await?;
         let images = Images::open(options.data_root.join("image"), Arc::clone(&options.clock))?;
@@ -57,7 +65,22 @@ impl Engine {
         let events = Arc::new(Events::new(clock));
         let defaults = options.network_defaults.clone();
         let networks = Networks::new(options.controller.clone(), Arc::clone(&events), defaults);
-        Ok(Self { parts: Arc::new(Parts { options, events, networks, images, volumes }) })
+        let containers = match Host::look_around() {
+            Err(error) => {
+                tracing::warn!("no containers: {error}");
+                Err(error.to_string())
+            }
+            Ok(host) => Ok(open_containers(&options, host, images.clone(), Arc::clone(&events)).await?),
+        };
+        Ok(Self { parts: Arc::new(Parts { options, events, networks, images, volumes, containers }) })
+    }
+
+    /// The containers.
+    ///
+    /// # Errors
+    /// `Unsupported`, with what this host lacks.
+    pub fn containers(&self) -> Result<&Containers> {
+        self.parts.containers.as_ref().map_err(|why| Error::unsupported(why.clone()))
     }
 
     /// What containers are made from.
@@ -110,4 +133,23 @@ impl Engine {
     ) {
         self.events().tell(noun, action, id, attributes);
     }
+}
+
+async fn open_containers(options: &Options, host: Host, images: Images, events: Arc<Events>) -> Result<Containers> {
+    let containers = Containers::open(containers::Options {
+        folder: options.data_root.join("containers"),
+        runtime_folder: options.exec_root.join("containers"),
+        host,
+        images,
+        controller: options.controller.clone(),
+        events,
+        clock: Arc::clone(&options.clock),
+        entropy: Arc::clone(&options.entropy),
+        cgroup_parent: options.cgroup_parent.clone(),
+        default_ulimits: Vec::new(),
+    })
+    .doing(|| "opening the containers")?;
+    containers.hold_images()?;
+    containers.adopt().await;
+    Ok(containers)
 }

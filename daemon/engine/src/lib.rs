@@ -9,6 +9,7 @@
 //! | from a record to a process: the bundle, the OCI runtime, the monitor | [`runtime`] |
 //! | the layers of an image with a container's own above them | [`rootfs`] |
 //! | what a container printed, prints, and is told | [`logs`], [`attach`] |
+//! | more processes in a container | [`exec`] |
 //! | what containers are made from: references, configurations, layers; archives | [`image`] |
 //! | folders that outlive the containers that have them | [`volume`] |
 //! | archives into folders, never leaving the folder | [`tree`] |
@@ -21,6 +22,7 @@ pub mod container;
 pub mod durable;
 pub mod engine;
 pub mod event;
+pub mod exec;
 pub mod image;
 pub mod logs;
 pub mod network;

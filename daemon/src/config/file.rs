@@ -44,6 +44,7 @@ pub(super) struct File {
     pub(super) iptables: Option<bool>,
     pub(super) ip6tables: Option<bool>,
     pub(super) ip_forward: Option<bool>,
+    pub(super) cgroup_parent: Option<String>,
     pub(super) tlsverify: Option<bool>,
     pub(super) tlscacert: Option<PathBuf>,
     pub(super) tlscert: Option<PathBuf>,

@@ -58,6 +58,9 @@ pub struct Flags {
     /// endpoints and sandboxes are there [default: true]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub engine: Option<bool>,
+    /// The control group that containers' own lie in [default: /trestle]
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_parent: Option<String>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub names: NameFlags,

@@ -56,6 +56,8 @@ pub struct Settings {
     pub bridge: Option<BridgeSettings>,
     /// What new networks get that don't say.
     pub network_defaults: Vec<DefaultOption>,
+    /// The control group that containers' own lie in.
+    pub cgroup_parent: String,
     /// Certificates and key for TCP.
     pub tls: Option<TlsFiles>,
     /// What was given and has no effect.
@@ -113,6 +115,7 @@ impl Settings {
         let spares = faults.once("spare-sandboxes", flags.spare_sandboxes, file.spare_sandboxes);
         let backend = faults.once("firewall-backend", flags.firewall_backend, file.firewall_backend);
         let engine = faults.once("engine", flags.engine, file.engine).unwrap_or(true);
+        let cgroup_parent = faults.once("cgroup-parent", flags.cgroup_parent, file.cgroup_parent);
         let insecure_tcp = faults.once("insecure-tcp", flags.insecure_tcp, file.insecure_tcp);
         let tlsverify = faults.once("tlsverify", flags.tls.tlsverify, file.tlsverify);
         let tlscacert = faults.once("tlscacert", flags.tls.tlscacert, file.tlscacert);
@@ -173,6 +176,7 @@ impl Settings {
             engine,
             bridge,
             network_defaults,
+            cgroup_parent: cgroup_parent.unwrap_or_else(|| "/trestle".into()),
             tls,
             idle,
         })

@@ -8,15 +8,17 @@
 //! | how it is refused | [`error`] |
 //! | answers that stream, and connections that are taken over | [`stream`] |
 //! | archives that are sent, and work that tells how far it is | [`upload`], [`progress`] |
-//! | the paths | [`system`], [`events`], [`networks`], [`images`], [`volumes`]; what is not offered: [`absent`] |
+//! | the paths | [`system`], [`events`], [`containers`], [`exec`], [`networks`], [`images`], [`volumes`]; what is not offered: [`absent`] |
 //!
 //! A handler knows no more than to ask the engine and the controller.
 
 pub mod absent;
 pub mod app;
 pub mod body;
+pub mod containers;
 pub mod error;
 pub mod events;
+pub mod exec;
 pub mod filters;
 pub mod images;
 pub mod networks;
@@ -46,6 +48,8 @@ fn router(app: App) -> Router {
         .merge(volumes::routes())
         .merge(events::routes())
         .merge(networks::routes())
+        .merge(containers::routes())
+        .merge(exec::routes())
         .merge(absent::routes())
         .fallback(unknown)
         .method_not_allowed_fallback(unknown)

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests unwrap")]
 
+mod containers;
 mod flags;
 mod networks;
+mod survival;
 mod wrong;
 
 use std::sync::Arc;

@@ -128,11 +128,7 @@ fn process(record: &Record, given: &Given, capabilities: &[&str]) -> Result<Valu
         "oomScoreAdj": asked.oom_score_adj,
         "rlimits": ulimits(&asked.ulimits, &given.default_ulimits)?,
     });
-    if let (true, Some([height, width])) = (record.config.tty, asked.console_size)
-        && (height, width) != (0, 0)
-    {
-        process["consoleSize"] = json!({ "height": height, "width": width });
-    }
+    add_window(&mut process, record.config.tty, asked.console_size);
     Ok(process)
 }
 
@@ -148,7 +144,7 @@ pub fn exec_process(record: &Record, given: &ExecGiven<'_>, host: &Host) -> Resu
     let mut variables = base_environment(record, given.tty);
     replace(&mut variables, record.config.env.iter());
     replace(&mut variables, given.environment.iter());
-    Ok(json!({
+    let mut process = json!({
         "terminal": given.tty,
         "user": given.user.to_spec(),
         "args": given.command,
@@ -156,7 +152,16 @@ pub fn exec_process(record: &Record, given: &ExecGiven<'_>, host: &Host) -> Resu
         "cwd": working_dir(given.working_dir.unwrap_or(&record.config.working_dir)),
         "capabilities": { "bounding": capabilities, "effective": held, "permitted": held },
         "noNewPrivileges": security(record)?.no_new_privileges,
-    }))
+    });
+    add_window(&mut process, given.tty, given.console_size);
+    Ok(process)
+}
+
+/// The size of a terminal's window at first.
+fn add_window(process: &mut Value, tty: bool, size: Option<[u16; 2]>) {
+    if let Some([height, width]) = size.filter(|size| tty && *size != [0, 0]) {
+        process["consoleSize"] = json!({ "height": height, "width": width });
+    }
 }
 
 /// What is asked of another process in a container.
@@ -174,6 +179,8 @@ pub struct ExecGiven<'a> {
     pub environment: &'a [String],
     /// Where it starts, if not where the container's own does.
     pub working_dir: Option<&'a str>,
+    /// Height and width of its terminal at first.
+    pub console_size: Option<[u16; 2]>,
 }
 
 fn working_dir(path: &str) -> &str {
