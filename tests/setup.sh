@@ -31,9 +31,11 @@ need iptables-restore iptables "tests try the firewall's other back end with it"
 need python3 python3 "a plugin that tests talk to is written in it"
 need conntrack conntrack "tests look at the connection tracker with it"
 need ping iputils-ping "tests ask with it whether somebody is there"
-need busybox busybox-static "tests look up names as it does"
+need busybox busybox-static "tests look up names as it does, and run containers of it: it needs no library"
 need musl-gcc musl-tools "tests look up names as programs that are built against musl do"
 need docker docker.io "tests ask the container engine by its command line"
+need runc runc "containers are made with it"
+need conmon conmon "each container's streams and exit code are held by one"
 if [ "${1:-}" = bench ]; then
     need dnsperf dnsperf "measures how fast names are told"
 fi

@@ -14,6 +14,7 @@ use super::{devices, files, network};
 use crate::attach::Socket;
 use crate::durable;
 use crate::rootfs::{self, Upper};
+use crate::runtime::cgroup;
 use crate::runtime::monitor::{self, Launch, Process};
 use crate::runtime::spec::{self, Files, Given, Shared};
 use crate::runtime::user;
@@ -93,6 +94,11 @@ impl Containers {
         }
         self.tell(&container.record(), "die", &[("exitCode", code.to_string())]);
         container.tell_end(code, &error);
+        if container.record().host_config.auto_remove
+            && let Err(error) = self.remove_in_turn(container, true).await
+        {
+            tracing::error!(%error, container = %container.id, "a container that could not be started remains");
+        }
     }
 
     /// Makes everything, the process last.
@@ -162,10 +168,7 @@ impl Containers {
         let (record, rootfs) = (Arc::clone(record), bundle.join("rootfs"));
         let folder = self.0.records.folder(record.id);
         let options = &self.0.options;
-        let parent = match record.host_config.cgroup_parent.as_str() {
-            "" => options.cgroup_parent.clone(),
-            parent => parent.to_owned(),
-        };
+        let cgroup = self.cgroup(&record);
         let wants_init = record.host_config.init == Some(true);
         let init = match (wants_init, &options.host.init) {
             (false, _) => None,
@@ -188,7 +191,7 @@ impl Containers {
                 hostname,
                 files: Files { mounts, shm: None, owns_network },
                 devices: devices::find(&record.host_config)?,
-                cgroup: format!("{}/{}", parent.trim_end_matches('/'), record.id),
+                cgroup,
                 default_ulimits,
                 init,
                 environment: Vec::new(),
@@ -196,6 +199,15 @@ impl Containers {
             })
         })
         .await
+    }
+
+    /// Its control group, below the root of each hierarchy.
+    fn cgroup(&self, record: &Record) -> String {
+        let parent = match record.host_config.cgroup_parent.as_str() {
+            "" => &self.0.options.cgroup_parent,
+            parent => parent,
+        };
+        format!("{}/{}", parent.trim_end_matches('/'), record.id)
     }
 
     /// The first process of another container, whose namespace is to be joined.
@@ -221,6 +233,9 @@ impl Containers {
         }
         if self.0.oci.root().join(record.id.to_string()).exists() {
             errors.extend(self.0.oci.delete(record.id).await.doing(|| "removing the container").err());
+        }
+        if leftovers {
+            errors.extend(cgroup::remove(&self.cgroup(record)).await.err());
         }
         failpoint!("engine.process-cleared");
         let bundle = self.bundle(record.id);

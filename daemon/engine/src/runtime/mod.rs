@@ -4,10 +4,12 @@
 //! |---|---|
 //! | what this host has: runtime, monitor, control groups | [`host`] |
 //! | the bundle's `config.json`, a pure function | [`spec`] |
+//! | what a runtime that was killed leaves in control groups | [`cgroup`] |
 //! | who a container's user is | [`user`] |
 //! | running the OCI runtime | [`oci`] |
 //! | the monitor (conmon) that holds a container's streams and tells its end | [`monitor`] |
 
+pub mod cgroup;
 pub mod host;
 pub mod monitor;
 pub mod oci;

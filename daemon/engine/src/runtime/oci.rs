@@ -102,6 +102,8 @@ impl Oci {
     fn command<'a>(&self, arguments: impl IntoIterator<Item = &'a OsStr>) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--root").arg(&self.root).args(arguments);
+        // What the service manager told the daemon is not for the runtime, which would pass it on to the container.
+        command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
