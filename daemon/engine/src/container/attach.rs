@@ -6,8 +6,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, oneshot};
 use trestle_core::{Error, Result};
 
-use super::container::Container;
 use super::containers::Containers;
+use super::live::Container;
 use super::record::LogDriver;
 use super::state::State;
 use crate::attach::{Socket, Talk, Talked, talk};

@@ -10,7 +10,7 @@ use trestle_core::id::ContainerId;
 use trestle_core::surroundings::Clock;
 use trestle_core::{Error, Result};
 
-use super::container::Container;
+use super::live::Container;
 use super::record::Record;
 use super::records::Records;
 use crate::container::config::Ulimit;
@@ -81,7 +81,7 @@ impl Containers {
     pub fn list(&self) -> Vec<Arc<Container>> {
         let mut all: Vec<(std::time::SystemTime, Arc<Container>)> =
             self.shelf().values().map(|it| (it.record().created, Arc::clone(it))).collect();
-        all.sort_by(|one, other| other.0.cmp(&one.0));
+        all.sort_by_key(|(created, _)| std::cmp::Reverse(*created));
         all.into_iter().map(|(_, container)| container).collect()
     }
 

@@ -9,8 +9,8 @@ use trestle_core::{Doing, Error, Result, failpoint};
 use super::config::{
     Access, Bind, Config, CreateRequest, HostConfig, HostConfig as Asked, Mount, MountKind, Source, VolumesFrom,
 };
-use super::container::Container;
 use super::containers::{Containers, blocking};
+use super::live::Container;
 use super::name::ContainerName;
 use super::record::{LogDriver, MountPoint, MountPointKind, Record, SCHEMA};
 use super::signal;

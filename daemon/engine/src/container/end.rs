@@ -6,8 +6,8 @@ use std::time::Duration;
 use trestle_core::{Error, Result, failpoint};
 
 use super::config::RestartName;
-use super::container::Container;
 use super::containers::Containers;
+use super::live::Container;
 use super::record::Record;
 use super::state::{Ended, Run, State};
 use crate::runtime::monitor::{self, Process};

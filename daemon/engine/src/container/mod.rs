@@ -4,7 +4,7 @@
 //! |---|---|
 //! | what a container is asked to be, in Docker's letter | [`config`] |
 //! | what is stored of it | [`record`], [`records`], [`state`], [`name`] |
-//! | one in memory, and all of them | [`container`], [`containers`] |
+//! | one in memory, and all of them | [`live`], [`containers`] |
 //! | making, starting, ending, removing one | [`create`], `start`, `end`, `stop`, `remove` |
 //! | waiting for one, being attached to one | [`wait`], [`attach`] |
 //! | what it is given of its host | `devices`, `files`, `network` |
@@ -14,12 +14,13 @@
 
 pub mod attach;
 pub mod config;
-pub mod container;
+
 pub mod containers;
 pub mod create;
 mod devices;
 mod end;
 mod files;
+pub mod live;
 pub mod name;
 mod network;
 pub mod processes;

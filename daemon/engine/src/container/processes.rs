@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::process::Command;
 use trestle_core::{Doing, Error, Result};
 
-use super::container::Container;
 use super::containers::Containers;
+use super::live::Container;
 
 /// What `ps` printed, for the processes of one container.
 pub struct Table {

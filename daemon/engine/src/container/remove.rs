@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use trestle_core::{Doing, Error, Result};
 
-use super::container::Container;
 use super::containers::{Containers, blocking};
 use super::end::gone;
+use super::live::Container;
 use super::state::State;
 
 impl Containers {

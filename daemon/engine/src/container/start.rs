@@ -6,8 +6,8 @@ use std::sync::Arc;
 use trestle_core::{Doing, Error, Result, failpoint};
 
 use super::config::IpcMode;
-use super::container::Container;
 use super::containers::{Containers, blocking};
+use super::live::Container;
 use super::record::{LogDriver, Record};
 use super::state::{Ended, Failure, Run, State};
 use super::{devices, files, network};

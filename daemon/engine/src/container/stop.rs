@@ -6,8 +6,8 @@ use std::time::Duration;
 use rustix::process::Signal;
 use trestle_core::{Doing, Error, Result};
 
-use super::container::Container;
 use super::containers::Containers;
+use super::live::Container;
 use super::name::ContainerName;
 use super::signal;
 use super::state::{Run, State};

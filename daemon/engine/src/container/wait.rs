@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use trestle_core::{Error, Result};
 
-use super::container::{Container, Ends};
 use super::containers::Containers;
+use super::live::{Container, Ends};
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -15,7 +15,7 @@ pub use start::{Began, StartRequest};
 
 use crate::container::Containers;
 use crate::container::config::go::{List, letter};
-use crate::container::container::Container;
+use crate::container::live::Container;
 
 letter! {
     /// Docker's `ExecOptions`: a process to run in a container.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{delete, get, post};
 use trestle_engine::container::Containers;
-use trestle_engine::container::container::Container;
+use trestle_engine::container::live::Container;
 
 pub(super) use act::window;
 
