@@ -201,7 +201,7 @@ fn seed(host: &Host) {
     assert!(tar.status.success(), "{tar:?}");
     let images = Images::open(host.data_root().join("image"), Arc::new(Now)).expect("images can be kept");
     let import = Import {
-        platform: Platform::host(),
+        platform: Platform::of_this_machine(),
         changes: vec![r#"CMD ["sh"]"#.into()],
         message: String::new(),
         name: Some(IMAGE.parse().expect("it is a name")),

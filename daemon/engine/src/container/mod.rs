@@ -14,7 +14,6 @@
 
 pub mod attach;
 pub mod config;
-
 pub mod containers;
 pub mod create;
 mod devices;
