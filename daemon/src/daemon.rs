@@ -106,6 +106,7 @@ async fn run(settings: Settings, relay: &Handle) -> Result<()> {
     let names = assemble::names(&settings, relay, metrics.clone())?;
     let controller = assemble::controller(&settings, relay, Arc::clone(&names)).await?;
     failpoint!("daemon.controller-opened");
+    names.sweep().await;
 
     let (stop, stopping) = watch::channel(false);
     let app = app(&settings, controller.clone(), names, metrics, stopping.clone());

@@ -67,6 +67,11 @@ impl Names {
         self.clerk.settled().await;
     }
 
+    /// Removes the files of who is gone. Call it when all records are known.
+    pub async fn sweep(&self) {
+        self.clerk.sweep().await;
+    }
+
     /// How many names there are, each counted once a network.
     pub fn count(&self) -> usize {
         self.directory.look().names()

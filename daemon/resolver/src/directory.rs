@@ -228,6 +228,11 @@ impl Picture {
         self.places_of(sandbox).filter(|(_, zone)| zone.has_names)
     }
 
+    /// Every sandbox that there is a record of.
+    pub fn sandboxes(&self) -> impl Iterator<Item = SandboxId> {
+        self.sandboxes.keys().copied()
+    }
+
     /// Whether a sandbox may ask others: it is on a network that leads out.
     pub fn leads_out(&self, sandbox: SandboxId) -> bool {
         self.places_of(sandbox).any(|(_, zone)| !zone.internal)

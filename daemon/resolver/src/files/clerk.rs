@@ -3,6 +3,7 @@
 //! A file is made whole under another name and then given its own. From then on it is changed where it is, for it may be
 //! mounted in a container, and a mount keeps showing the file that it was made of: all of the new text in one write.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -57,6 +58,7 @@ enum Job {
     Sandbox(SandboxId),
     Network(NetworkId),
     Gone(SandboxId),
+    Sweep,
     Tell(oneshot::Sender<()>),
 }
 
@@ -107,6 +109,12 @@ impl Clerk {
         }
     }
 
+    /// Removes the files of sandboxes that no record is left of, because we died before that was done.
+    pub async fn sweep(&self) {
+        self.send(Job::Sweep);
+        self.settled().await;
+    }
+
     fn send(&self, job: Job) {
         if self.jobs.send(job).is_err() {
             tracing::error!("the thread that writes files has ended");
@@ -141,14 +149,29 @@ impl Writer {
                 let linkers = self.directory.look().linkers(network);
                 linkers.into_iter().for_each(|sandbox| self.write(sandbox));
             }
-            Job::Gone(sandbox) => match fs::remove_dir_all(self.folder.join(sandbox.short())) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    tracing::warn!(%error, sandbox = %sandbox.short(), "the files of a sandbox remain");
+            Job::Gone(sandbox) => remove(&self.folder.join(sandbox.short())),
+            Job::Sweep => {
+                if let Err(error) = self.sweep() {
+                    tracing::warn!(%error, "files of sandboxes that are gone may remain");
                 }
-                _ => {}
-            },
+            }
             Job::Tell(told) => drop(told.send(())),
         }
+    }
+
+    fn sweep(&self) -> io::Result<()> {
+        let found = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            found => found?,
+        };
+        let known: HashSet<String> = self.directory.look().sandboxes().map(|sandbox| sandbox.short()).collect();
+        for folder in found {
+            let folder = folder?;
+            if !folder.file_name().to_str().is_some_and(|name| known.contains(name)) {
+                remove(&folder.path());
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, sandbox: SandboxId) {
@@ -214,6 +237,16 @@ impl Text {
     /// A file that is wholly ours.
     fn whole(ours: String) -> Self {
         Self { first: ours, ours: String::new() }
+    }
+}
+
+/// Removes the files of one sandbox, with their folder.
+fn remove(folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(%error, folder = %folder.display(), "the files of a sandbox remain");
+        }
+        _ => {}
     }
 }
 

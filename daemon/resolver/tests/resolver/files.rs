@@ -169,3 +169,15 @@ async fn in_the_host_s_namespace_the_files_are_the_host_s_and_they_go_with_the_s
     office.commit(vec![Change::Remove(Key::Sandbox(id))]).await;
     assert_eq!(fs::read_dir(office.folder.path().join("files")).unwrap().count(), 0);
 }
+
+#[tokio::test]
+async fn files_of_who_is_gone_are_swept_and_those_of_others_stay() {
+    let office = Office::new();
+    let (web, gone) = (sandbox(2, "web"), sandbox(3, "gone"));
+    office.put(vec![Record::Sandbox(web.clone()), Record::Sandbox(gone.clone())]).await;
+    // The clerk never hears of it, as when we die over it.
+    office.directory.committed(&[Change::Remove(Key::Sandbox(gone.id))]);
+    office.clerk.sweep().await;
+    assert!(office.clerk.files(web.id).hosts.exists());
+    assert!(!office.clerk.files(gone.id).hosts.parent().unwrap().exists());
+}
