@@ -171,7 +171,7 @@ impl Situation {
 fn without_ids(value: &Value) -> Value {
     let mut value = value.clone();
     if let Some(fields) = value.as_object_mut() {
-        fields.retain(|name, _| !["id", "created", "mac", "namespace", "endpoints"].contains(&name.as_str()));
+        fields.retain(|name, _| !["id", "created", "mac", "namespace", "files", "endpoints"].contains(&name.as_str()));
         for inner in fields.values_mut() {
             *inner = without_ids(inner);
         }

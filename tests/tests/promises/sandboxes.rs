@@ -110,10 +110,14 @@ fn the_null_network_is_loopback_and_nothing_else(land: &Landscape) {
 
 fn the_host_s_network_is_the_host_s_namespace(land: &Landscape) {
     land.front.create_network(&NetworkRequest::new("host".try_into().unwrap(), "host")).unwrap();
+    // The first sandbox of all brings the folder of their files.
+    land.front.create_sandbox("first", &NetnsRequest::Host).unwrap();
+    land.front.delete_sandbox("first").unwrap();
     let before = Snapshot::of_host(&land.router);
+    let network_before = Snapshot::of(land.router.namespace());
     land.front.create_sandbox("bare", &NetnsRequest::Host).unwrap();
     land.front.connect("bare", &place("host", &[])).unwrap();
-    before.is_still(&Snapshot::of_host(&land.router));
+    network_before.is_still(&Snapshot::of(land.router.namespace()));
     let server = Server::start(land.router.namespace(), "bare", 80);
     for protocol in PROTOCOLS {
         for address in ROUTER {
